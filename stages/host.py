@@ -1,0 +1,66 @@
+"""What the machine is asked for: one instruction set for reproducible bytes, and an allocator that suits training."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+# Kernels picked by processor type round differently. Everything up to AVX2 is allowed, nothing beyond it, so that two
+# machines agree. Each is read when its library loads; a value that the user has set stands.
+_PINS = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_CBWR": "COMPATIBLE",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+    "OPENCV_IPP": "disabled",
+    "OPENCV_LOG_LEVEL": "ERROR",  # or it warns, once a process, that IPP is off
+}
+# Kept apart: these speed training up and its floats are not compared between processor types.
+_TRAINING = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR")
+
+
+def pin_instruction_set() -> None:
+    """Limit NumPy, OpenCV, PyTorch and MKL to AVX2 kernels. Call before they are imported."""
+    for name, value in _PINS.items():
+        os.environ.setdefault(name, value)
+    if _has_avx512():
+        os.environ.setdefault("OPENCV_CPU_DISABLE", "AVX512-SKX")  # OpenCV complains where there is none to disable
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks a server for its newest version at import
+
+
+def _has_avx512() -> bool:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return any("avx512" in line for line in file if line.startswith("flags"))
+    except OSError:
+        return False
+
+
+def unpin_instruction_set() -> None:
+    """Give PyTorch the processor's full instruction set again (training). Call before torch is imported."""
+    for name in _TRAINING:
+        if os.environ.get(name) == _PINS[name]:
+            del os.environ[name]
+
+
+def tune_allocator() -> None:
+    """Let glibc keep freed blocks instead of returning them to the kernel: page faults are half the time of CPU training.
+
+    Raises the thresholds that MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_ and MALLOC_TOP_PAD_ name, from inside the
+    process. Does nothing where the C library has no mallopt.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return
+    m_trim_threshold, m_top_pad, m_mmap_threshold = -1, -2, -3
+    for option, value in ((m_mmap_threshold, 1 << 30), (m_trim_threshold, (1 << 31) - 1), (m_top_pad, 64 << 20)):
+        mallopt(option, value)
+
+
+def cpu_count() -> int:
+    """The processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return max(1, len(affinity(0)) if affinity else (os.cpu_count() or 1))
