@@ -74,6 +74,7 @@ COVERAGE = _schema(
         _field("frames_decoded", pa.int32(), "frames of the file that really decode"),
         _field("frames_with_face", pa.int32(), "of the frames asked"),
         _field("faces_seen", pa.int32(), "detections over all frames asked, other people included"),
+        _field("key", pa.string(), "hash of all that the rows depend on: content, params, weights, code version"),
         _field("status", pa.string(), "ok, no_face, unreadable, truncated, timeout, crashed, ...", nullable=False),
         _field("reason", pa.string()),
     ],

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.errors import UserError
@@ -40,7 +39,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
     except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}. Free space or change permissions there.") from None
+        raise UserError(
+            f"{path} cannot be written: {error.strerror}. Free space or change permissions there."
+        ) from None
     os.close(handle)
     temporary = Path(name)
     try:
@@ -127,7 +128,9 @@ def _readable(path: Path) -> Iterator[None]:
         raise UserError(f"{path} is missing: run the stage that writes it (`dvc repro`).") from None
     except (OSError, pa.ArrowException) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path} is damaged ({first}): `dvc checkout` restores it, `dvc repro -f` rebuilds it.") from None
+        raise UserError(
+            f"{path} is damaged ({first}): `dvc checkout` restores it, `dvc repro -f` rebuilds it."
+        ) from None
 
 
 def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
@@ -158,7 +161,9 @@ class ShardWriter:
     def __enter__(self) -> ShardWriter:
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            self._temporary = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}.", suffix=".tmp", dir=self.folder.parent))
+            self._temporary = Path(
+                tempfile.mkdtemp(prefix=f".{self.folder.name}.", suffix=".tmp", dir=self.folder.parent)
+            )
         except OSError as error:
             raise UserError(f"{self.folder} cannot be written: {error.strerror}.") from None
         self._temporary.chmod(0o755)
@@ -208,14 +213,16 @@ class ShardWriter:
 
 
 def _leaves(schema: pa.Schema) -> list[str]:
-    return [f"{f.name}.list.element" if pa.types.is_list(f.type) or pa.types.is_fixed_size_list(f.type) else f.name
-            for f in schema]
+    return [
+        f"{f.name}.list.element" if pa.types.is_list(f.type) or pa.types.is_fixed_size_list(f.type) else f.name
+        for f in schema
+    ]
 
 
 class Shards:
     """A sharded table on disk, read one video at a time.
 
-    Opening reads the `video_id` column alone. Picklable; file handles are opened on first use in each process.
+    Opening reads the files' footers alone. Picklable; file handles are opened on first use in each process.
     """
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
@@ -226,7 +233,9 @@ class Shards:
         expected = [f"part-{i:05d}.parquet" for i in range(len(parts))]
         if [part.name for part in parts] != expected:
             missing = sorted(set(expected) - {part.name for part in parts})
-            raise UserError(f"{folder} lacks {', '.join(missing)}: `dvc checkout` restores it, `dvc repro -f` rebuilds it.")
+            raise UserError(
+                f"{folder} lacks {', '.join(missing)}: `dvc checkout` restores it, `dvc repro -f` rebuilds it."
+            )
         self.parts = parts
         self._where: dict[str, tuple[int, int]] = {}
         self.rows: dict[str, int] = {}
@@ -238,11 +247,14 @@ class Shards:
         with _readable(part), pq.ParquetFile(part) as file:
             check_schema(file.schema_arrow, self.schema, part)
             for group in range(file.metadata.num_row_groups):
-                ids = pc.unique(file.read_row_group(group, columns=["video_id"]).column(0)).to_pylist()
-                if len(ids) != 1 or ids[0] in self._where:
-                    raise UserError(f"{part}: row group {group} does not hold one video of its own; `dvc repro -f` rebuilds it.")
-                self._where[ids[0]] = (number, group)
-                self.rows[ids[0]] = file.metadata.row_group(group).num_rows
+                row_group = file.metadata.row_group(group)
+                key = row_group.column(0).statistics  # video_id is every table's first column; one value a group
+                if key is None or key.min != key.max or key.min in self._where:
+                    raise UserError(
+                        f"{part}: row group {group} does not hold one video of its own; `dvc repro -f` rebuilds it."
+                    )
+                self._where[key.min] = (number, group)
+                self.rows[key.min] = row_group.num_rows
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}}

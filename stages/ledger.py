@@ -1,0 +1,73 @@
+"""What has been computed already: one Parquet file a video and stage under .cache/, named by what the result depends on.
+
+The ledger lets a stage continue after an interruption and process only what changed; the artifacts are assembled from
+it. It is never an input to anything else and is safe to delete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.errors import UserError
+from stages.store import atomic_path, check_schema, conform
+
+ROOT = Path(".cache/ledger")
+
+
+def make_key(parts: Mapping[str, Any]) -> str:
+    """A hex key over everything that a result depends on; the order of the parts does not matter."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+class Ledger:
+    """The ledger of one stage: results by key, each a table and a record (a small dict with at least `status`)."""
+
+    def __init__(self, stage: str, schema: pa.Schema, root: Path | None = None) -> None:
+        self.folder = (root or ROOT) / stage
+        self.schema = schema
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.parquet"
+
+    def __contains__(self, key: str) -> bool:
+        return self._path(key).exists()
+
+    def write(self, key: str, table: pa.Table, record: dict[str, Any]) -> None:
+        """Store a result; it is there whole or not at all."""
+        table = conform(table, self.schema)
+        metadata = {**(self.schema.metadata or {}), b"record": json.dumps(record, allow_nan=False).encode()}
+        with atomic_path(self._path(key)) as temporary:
+            pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="none")
+
+    def record(self, key: str) -> dict[str, Any]:
+        """The record alone, without reading the rows."""
+        with self._open(key) as file:
+            return self._decode(file)
+
+    def table(self, key: str, video_id: str) -> pa.Table:
+        """The rows, under the id of the video that asks: files of equal content share an entry."""
+        with self._open(key) as file:
+            table = file.read()
+        column = pa.array([video_id] * table.num_rows, pa.string())
+        return table.set_column(0, self.schema.field(0), column).replace_schema_metadata(self.schema.metadata)
+
+    def _open(self, key: str) -> pq.ParquetFile:
+        path = self._path(key)
+        try:
+            file = pq.ParquetFile(path)
+            check_schema(file.schema_arrow, self.schema, path)
+            return file
+        except (OSError, pa.ArrowException, UserError):
+            path.unlink(missing_ok=True)
+            raise UserError(f"{path} was damaged and has been removed: run the same command again.") from None
+
+    @staticmethod
+    def _decode(file: pq.ParquetFile) -> dict[str, Any]:
+        return dict(json.loads((file.schema_arrow.metadata or {})[b"record"]))

@@ -1,0 +1,232 @@
+"""params.yaml as frozen, validated models: an unknown key, a wrong type or a value out of range is an error that names it.
+
+Detector settings live beside each detector and are validated when it is built (stages/detectors/registry.py), so that
+reading the params imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stages.datasets.generator import GenerateSource
+from stages.errors import UserError
+
+PATH = Path("params.yaml")
+
+
+class Strict(BaseModel):
+    """Frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class RoomParams(Strict):
+    """Settings of a per-video stage."""
+
+    # Settings that change no result stay out of the ledger's key.
+    not_results: ClassVar[frozenset[str]] = frozenset({"max_failed_share"})
+    max_failed_share: Share = 0.5
+
+    def fingerprint(self) -> dict[str, Any]:
+        """All that changes a result, as plain values."""
+        return self.model_dump(mode="json", exclude=set(self.not_results))
+
+
+class RunParams(Strict):
+    """Which datasets `dvc repro` builds."""
+
+    datasets: list[str] = Field(min_length=1)
+
+
+class EngineParams(Strict):
+    """How per-video work is spread. Never changes a result: no stage depends on it."""
+
+    name: Literal["local"] = "local"
+    workers: int | Literal["auto"] = "auto"
+    timeout_s: float = Field(300.0, gt=0)  # of one video in one stage
+    memory_limit_mb: int = Field(6000, ge=0)  # private memory a worker may hold; 0: no limit
+
+
+class DirectorySource(Strict):
+    """A folder that exists already; it is read in place, never copied or changed."""
+
+    kind: Literal["directory"]
+    path: Path | None = None
+
+
+class DatasetParams(Strict):
+    """Where a dataset comes from and how it is laid out."""
+
+    layout: str
+    source: Annotated[GenerateSource | DirectorySource, Field(discriminator="kind")]
+    detector: str | None = None  # overrides faces.detector
+    cropped: bool = False  # the images are face crops already: no detection
+    max_failed_share: Share = 0.5  # of files that cannot be probed
+
+
+class ImageEncoding(Strict):
+    """How a crop is stored inside Parquet."""
+
+    format: Literal["jpeg", "png"] = "jpeg"
+    quality: int = Field(95, ge=1, le=100)  # JPEG only; chroma is never subsampled (4:4:4)
+
+
+class FacesParams(RoomParams):
+    """The faces stage: detection, the subject, the crop."""
+
+    not_results: ClassVar[frozenset[str]] = frozenset({"max_failed_share", "device"})
+    detector: str = "retinaface-resnet50"
+    frames_per_video: int = Field(22, ge=1, le=1000)
+    image_size: int = Field(317, ge=32, le=2048)  # side of the stored square crop (px)
+    margin: float = Field(0.3, ge=0.0, le=2.0)  # border added per side, as a fraction of the face box's longer side
+    min_score: Share = 0.9  # detections under this are ignored
+    detect_long_side: int = Field(640, ge=64, le=8192)  # detection runs on a frame shrunk to this (px); never enlarged
+    min_face_ratio: float = Field(0.0625, gt=0.0, le=1.0)  # smallest face looked for: box side / frame's long side
+    nms_iou: float = Field(0.4, gt=0.0, lt=1.0)  # RetinaFace: of two boxes that overlap more, the weaker is dropped
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # a GPU's boxes may differ from a CPU's by 1/4 px
+    encoding: ImageEncoding = ImageEncoding()
+    max_pixels: int = Field(50_000_000, ge=1)  # a larger frame is refused (too_large): 8K video is 33 million
+    max_frames: int = Field(100_000, ge=1)  # a longer video is refused (too_long): about an hour at 30 fps
+    cropped: bool = False  # set from the dataset
+
+
+class MasksParams(RoomParams):
+    """Attention masks from 68 landmarks (stages/masks)."""
+
+    landmarks: Literal["dlib-68"] = "dlib-68"  # the landmark model, a name in stages/weights.py
+    passes: int = Field(2, ge=1, le=4)  # the predictor runs again on the box refitted from its own landmarks
+    blur_ratio: float = Field(0.05, ge=0.0, le=0.5)  # Gaussian sigma of the hulls, as a share of the crop side
+    max_keypoint_error: float = Field(
+        0.35, gt=0.0
+    )  # landmarks against the detector's 5 points, in eye distances; above: no_landmarks
+    png_compression: int = Field(4, ge=0, le=9)  # zlib level of the 8-bit masks; never changes a pixel
+
+
+class MouthsParams(RoomParams):
+    """Mouth crops for the audio-visual detector (stages/mouths)."""
+
+    landmarks: Literal["dlib-68"] = "dlib-68"
+    parts: int = Field(8, ge=1)  # equal parts of the clip; the audio has one chunk a part
+    frames_per_part: int = Field(2, ge=1)  # 8 x 2 = 16 crops
+    image_size: int = Field(112, ge=16)  # pixels a side
+    width_ratio: float = Field(1.6, gt=0.0)  # side of the crop in distances between the eyes' centres
+    smooth_frames: int = Field(5, ge=1)  # running median of the crop's scale over this many crops (odd)
+    encoding: ImageEncoding = ImageEncoding()
+
+
+class MelsParams(RoomParams):
+    """Log-mel spectrogram of the whole track (stages/mels)."""
+
+    sample_rate: int = Field(16000, ge=1000)  # Hz
+    n_fft: int = Field(512, ge=16)
+    window_length: int = Field(400, ge=16)  # samples, Hann, centred in n_fft; <= n_fft
+    hop_length: int = Field(160, ge=1)  # samples: 10 ms a mel frame at 16 kHz
+    n_mels: int = Field(80, ge=1)
+    fmin_hz: float = Field(0.0, ge=0.0)
+    fmax_hz: float | None = Field(None)  # null: half the sample rate
+    silent_dbfs: float = Field(-70.0, le=0.0)  # a track whose loudest 5 ms lie below is `silent`
+    leading_silence_db: float = Field(-40.0, lt=0.0)  # against the track's own level (95th percentile of 5 ms RMS)
+
+
+class SplitsParams(Strict):
+    """How a dataset without official splits is parted, and how validation is carved from train."""
+
+    seed: int = 42
+    val_fraction: float = Field(0.1, gt=0.0, lt=0.5)  # of the training identities (or videos)
+    test_fraction: float = Field(0.2, gt=0.0, lt=0.5)  # where the layout has no official test split
+
+
+class TrainParams(Strict):
+    """What is trained, on what, how."""
+
+    dataset: str
+    detector: str
+    recipe: str
+    seed: int = 42
+
+
+class Params(Strict):
+    """The whole of params.yaml."""
+
+    run: RunParams
+    engine: EngineParams = EngineParams()
+    datasets: dict[str, DatasetParams]
+    faces: FacesParams
+    masks: MasksParams
+    mouths: MouthsParams
+    mels: MelsParams
+    splits: SplitsParams
+    train: TrainParams
+    recipes: dict[str, Any]
+    detectors: dict[str, dict[str, Any]]
+    evaluate: dict[str, Any]
+
+    def dataset(self, name: str) -> DatasetParams:
+        """One dataset's entry; an unknown name is an error that lists the known ones."""
+        return _pick(self.datasets, name, "datasets")
+
+    def faces_of(self, name: str) -> FacesParams:
+        """The faces settings with the dataset's own overrides."""
+        entry = self.dataset(name)
+        override: dict[str, Any] = {"cropped": entry.cropped}
+        if entry.detector is not None:
+            override["detector"] = entry.detector
+        return self.faces.model_copy(update=override)
+
+
+Entry = TypeVar("Entry")
+
+
+def _pick(entries: Mapping[str, Entry], name: str, section: str) -> Entry:
+    if name not in entries:
+        known = ", ".join(sorted(entries)) or "nothing"
+        raise UserError(f"params.yaml has no entry `{section}.{name}`; it has {known}.")
+    return entries[name]
+
+
+def load(path: Path = PATH) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        UserError: it is missing, no YAML, or has an unknown key or a bad value; the message names each.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run from the project's root.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path} is empty or no mapping.")
+    return validate(raw, path.name)
+
+
+def validate(raw: Mapping[str, Any], name: str = "params.yaml") -> Params:
+    """Check a mapping as params.yaml; what is wrong is listed key by key."""
+    try:
+        params = Params.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(describe(error, name)) from None
+    for dataset in params.run.datasets:
+        _pick(params.datasets, dataset, "datasets")
+    return params
+
+
+def describe(error: ValidationError, name: str, section: str = "") -> str:
+    """A pydantic error in one line a key: where, what is wrong, what was given."""
+    lines = []
+    for item in error.errors():
+        where = ".".join([section] * bool(section) + [str(part) for part in item["loc"]])
+        given = item["input"]
+        what = "unknown key; check its spelling" if item["type"] == "extra_forbidden" else item["msg"]
+        value = "" if isinstance(given, dict) or item["type"] == "missing" else f" (given: {given!r})"
+        lines.append(f"{where}: {what}{value}")
+    return f"{name}: " + "; ".join(lines) + "."

@@ -1,0 +1,244 @@
+"""Run one per-video stage over a dataset: look up what is known, compute the rest in workers, assemble the artifact.
+
+faces, masks, mouths and mels are this function with another `Room`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from stages.engine import Outcome, run
+from stages.errors import MediaError, UserError
+from stages.ledger import Ledger, make_key
+from stages.params import EngineParams, RoomParams
+from stages.schema import COVERAGE, FACES, VIDEOS
+from stages.store import Shards, ShardWriter, conform, from_rows, read_json, read_table, write_json, write_table
+
+# Failures listed by name in the metrics; the rest are counted, and all are in the ledger.
+LISTED_FAILURES = 50
+# What the next run may not repeat: never remembered.
+SKIPPED = "skipped"  # the faces stage has already counted this video as failed
+_PASSING = frozenset({"timeout", "crashed", "failed", "out_of_memory"})
+
+
+@dataclass(frozen=True)
+class Video:
+    """One row of videos.parquet as a worker needs it; `path` is where the file is."""
+
+    video_id: str
+    path: Path
+    sha256: str | None
+    has_audio: bool | None
+    duration_s: float | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a room computed of one video: rows, and a record with at least `status` (and `reason` unless ok)."""
+
+    table: pa.Table
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Room:
+    """A per-video stage.
+
+    Args:
+        name: the stage's name and its artifact's folder.
+        schema: of its rows.
+        version: raised whenever a change of code changes results, so that old ledger entries are not reused.
+        work: (video, rows of faces or None, params) -> Result, run in a worker process.
+        reads_faces: hand the video's face rows to `work`; a video without any is not given to it.
+        good: statuses that are no failure.
+        weights: params -> a hash of the model files that the result depends on.
+        summarise: records -> further figures for the metrics.
+        coverage: also write coverage.parquet, one row a video.
+    """
+
+    name: str
+    schema: pa.Schema
+    version: int
+    work: Callable[[Video, pa.Table | None, Any], Result]
+    reads_faces: bool = False
+    good: frozenset[str] = frozenset({"ok"})
+    weights: Callable[[Any], str] = field(default=lambda params: "")
+    summarise: Callable[[list[dict[str, Any]]], dict[str, Any]] = field(default=lambda records: {})
+    coverage: bool = False
+
+
+@dataclass(frozen=True)
+class _Job:
+    video: Video
+    key: str
+    room: str
+    schema: pa.Schema
+    work: Callable[[Video, pa.Table | None, Any], Result]
+    params: RoomParams
+    faces: Path | None
+
+
+def dataset_folder(dataset: str) -> Path:
+    """Where a dataset's artifacts are."""
+    return Path("data") / dataset
+
+
+def load_videos(dataset: str) -> list[Video]:
+    """The dataset's videos in stored order, with the place of each file."""
+    folder = dataset_folder(dataset)
+    table = read_table(folder / "videos.parquet", VIDEOS)
+    root = media_root(dataset)
+    columns = ("video_id", "path", "sha256", "has_audio", "duration_s")
+    rows = zip(*(table.column(name).to_pylist() for name in columns), strict=True)
+    return [Video(video_id, root / path, sha256, audio, duration) for video_id, path, sha256, audio, duration in rows]
+
+
+def media_root(dataset: str) -> Path:
+    """The folder that videos.parquet's paths start from: raw/, or the user's own as raw/source.json says."""
+    raw = dataset_folder(dataset) / "raw"
+    source = raw / "source.json"
+    if not source.exists():
+        return raw
+    root = Path(read_json(source)["root"])
+    if not root.is_dir():
+        raise UserError(
+            f"{root}, the root of dataset {dataset} in {source}, is not there: mount it, or set its new path in params.yaml."
+        )
+    return root
+
+
+def run_room(room: Room, dataset: str, params: RoomParams, engine: EngineParams) -> dict[str, Any]:
+    """Bring the room's artifact of one dataset up to date and write its metrics.
+
+    Returns:
+        The metrics that were written to metrics/<dataset>/<room>.json.
+    Raises:
+        UserError: an input is missing, or more videos failed than params.max_failed_share allows.
+    """
+    videos = load_videos(dataset)
+    ledger = Ledger(room.name, room.schema)
+    settled, jobs = _plan(room, dataset, videos, params, ledger)
+    for outcome in run(_compute, jobs, engine, label=f"{room.name} {dataset}"):
+        settled[outcome.task.video.video_id] = _settled(outcome)
+    records = [{"video_id": video.video_id, **settled[video.video_id][1]} for video in videos]
+    metrics = _metrics(room, records)
+    _stop_if_failed(room, dataset, params, metrics)
+    metrics["rows"] = _assemble(room, dataset, videos, settled, ledger)
+    if room.coverage:
+        rows = [{name: record.get(name) for name in COVERAGE.names} for record in records]
+        for row, video in zip(rows, videos, strict=True):
+            row["key"] = settled[video.video_id][0] or ""
+        write_table(dataset_folder(dataset) / room.name / "coverage.parquet", from_rows(rows, COVERAGE), COVERAGE)
+    write_json(Path("metrics") / dataset / f"{room.name}.json", metrics)
+    return metrics
+
+
+_Settled = dict[str, tuple[str | None, dict[str, Any]]]
+
+
+def _plan(
+    room: Room, dataset: str, videos: list[Video], params: RoomParams, ledger: Ledger
+) -> tuple[_Settled, list[_Job]]:
+    """Part the videos into those whose result is known and those to compute."""
+    settled: _Settled = {}
+    jobs: list[_Job] = []
+    common = {
+        "stage": room.name,
+        "version": room.version,
+        "params": params.fingerprint(),
+        "weights": room.weights(params),
+    }
+    upstream = _upstream(dataset) if room.reads_faces else None
+    for video in videos:
+        if video.sha256 is None:
+            settled[video.video_id] = (None, {"status": "unreadable", "reason": "the file cannot be read"})
+            continue
+        parts: dict[str, Any] = {**common, "video": video.sha256}
+        if upstream is not None:
+            state = upstream[video.video_id]
+            if not state["frames_with_face"]:
+                settled[video.video_id] = (None, {"status": SKIPPED, "reason": f"faces: {state['status']}"})
+                continue
+            parts["faces"] = state["key"]
+        key = make_key(parts)
+        if key in ledger:
+            settled[video.video_id] = (key, ledger.record(key))
+        else:
+            faces = dataset_folder(dataset) / "faces" if upstream is not None else None
+            jobs.append(_Job(video, key, room.name, room.schema, room.work, params, faces))
+    return settled, jobs
+
+
+def _upstream(dataset: str) -> Mapping[str, dict[str, Any]]:
+    table = read_table(dataset_folder(dataset) / "faces" / "coverage.parquet", COVERAGE)
+    return {row["video_id"]: row for row in table.to_pylist()}
+
+
+@cache
+def _faces(folder: Path) -> Shards:
+    return Shards(folder, FACES)
+
+
+def _compute(job: _Job) -> dict[str, Any]:
+    """In a worker: compute one video's result and put it into the ledger. Returns its record."""
+    ledger = Ledger(job.room, job.schema)
+    if job.key in ledger:  # a file of the same content came first
+        return ledger.record(job.key)
+    rows = _faces(job.faces).read(job.video.video_id) if job.faces is not None else None
+    try:
+        result = job.work(job.video, rows, job.params)
+    except MediaError as error:
+        result = Result(job.schema.empty_table(), {"status": error.status, "reason": error.reason})
+    ledger.write(job.key, conform(result.table, job.schema), result.record)
+    return result.record
+
+
+def _settled(outcome: Outcome[_Job, dict[str, Any]]) -> tuple[str | None, dict[str, Any]]:
+    if outcome.value is not None:
+        return (outcome.task.key, outcome.value)
+    if outcome.status not in _PASSING:
+        raise UserError(f"{outcome.task.video.path}: {outcome.reason}")
+    return (None, {"status": outcome.status, "reason": outcome.reason})
+
+
+def _assemble(room: Room, dataset: str, videos: list[Video], settled: _Settled, ledger: Ledger) -> int:
+    count = 0
+    with ShardWriter(dataset_folder(dataset) / room.name, room.schema) as writer:
+        for video in videos:
+            key = settled[video.video_id][0]
+            if key is not None:
+                table = ledger.table(key, video.video_id)
+                writer.write(table)
+                count += table.num_rows
+    return count
+
+
+def _metrics(room: Room, records: list[dict[str, Any]]) -> dict[str, Any]:
+    failures = [record for record in records if record["status"] not in room.good | {SKIPPED}]
+    listed = [{name: record.get(name) for name in ("video_id", "status", "reason")} for record in failures]
+    return {
+        "videos": len(records),
+        "status": dict(sorted(Counter(record["status"] for record in records).items())),
+        "failed": len(failures),
+        "failed_share": round(len(failures) / len(records), 6) if records else None,
+        **room.summarise(records),
+        "failures": listed[:LISTED_FAILURES],
+    }
+
+
+def _stop_if_failed(room: Room, dataset: str, params: RoomParams, metrics: dict[str, Any]) -> None:
+    share = metrics["failed_share"]
+    if share is not None and share > params.max_failed_share:
+        first = "\n".join(f"  {f['video_id']}: {f['status']}: {f['reason']}" for f in metrics["failures"][:5])
+        raise UserError(
+            f"{room.name}: {metrics['failed']} of {metrics['videos']} videos of {dataset} failed, more than "
+            f"{room.name}.max_failed_share = {params.max_failed_share:g} allows. The first ones:\n{first}\n"
+            f"Mend or remove them, or raise {room.name}.max_failed_share in params.yaml."
+        )
