@@ -1,4 +1,4 @@
-"""What has been computed already: one Parquet file a video and stage under .cache/, named by what the result depends on.
+"""What is computed already: a Parquet file a video and stage under .cache/, named by what the result depends on.
 
 The ledger lets a stage continue after an interruption and process only what changed; the artifacts are assembled from
 it. It is never an input to anything else and is safe to delete.
@@ -36,9 +36,6 @@ class Ledger:
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.parquet"
 
-    def __contains__(self, key: str) -> bool:
-        return self._path(key).exists()
-
     def write(self, key: str, table: pa.Table, record: dict[str, Any]) -> None:
         """Store a result; it is there whole or not at all."""
         table = conform(table, self.schema)
@@ -46,28 +43,27 @@ class Ledger:
         with atomic_path(self._path(key)) as temporary:
             pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="none")
 
-    def record(self, key: str) -> dict[str, Any]:
-        """The record alone, without reading the rows."""
-        with self._open(key) as file:
-            return self._decode(file)
+    def find(self, key: str) -> dict[str, Any] | None:
+        """The record of a result, or None where there is none; a damaged entry is removed and counts as none."""
+        path = self._path(key)
+        try:
+            with pq.ParquetFile(path) as file:
+                check_schema(file.schema_arrow, self.schema, path)
+                return dict(json.loads((file.schema_arrow.metadata or {})[b"record"]))
+        except FileNotFoundError:
+            return None
+        except (OSError, pa.ArrowException, UserError, KeyError, ValueError):
+            path.unlink(missing_ok=True)
+            return None
 
     def table(self, key: str, video_id: str) -> pa.Table:
         """The rows, under the id of the video that asks: files of equal content share an entry."""
-        with self._open(key) as file:
-            table = file.read()
-        column = pa.array([video_id] * table.num_rows, pa.string())
-        return table.set_column(0, self.schema.field(0), column).replace_schema_metadata(self.schema.metadata)
-
-    def _open(self, key: str) -> pq.ParquetFile:
         path = self._path(key)
         try:
-            file = pq.ParquetFile(path)
-            check_schema(file.schema_arrow, self.schema, path)
-            return file
-        except (OSError, pa.ArrowException, UserError):
+            with pq.ParquetFile(path) as file:
+                table = file.read()
+        except (OSError, pa.ArrowException):
             path.unlink(missing_ok=True)
             raise UserError(f"{path} was damaged and has been removed: run the same command again.") from None
-
-    @staticmethod
-    def _decode(file: pq.ParquetFile) -> dict[str, Any]:
-        return dict(json.loads((file.schema_arrow.metadata or {})[b"record"]))
+        column = pa.array([video_id] * table.num_rows, pa.string())
+        return table.set_column(0, self.schema.field(0), column).replace_schema_metadata(self.schema.metadata)

@@ -5,6 +5,8 @@ faces, masks, mouths and mels are this function with another `Room`.
 
 from __future__ import annotations
 
+import ast
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from stages.params import EngineParams, RoomParams
 from stages.schema import COVERAGE, FACES, VIDEOS
 from stages.store import Shards, ShardWriter, conform, from_rows, read_json, read_table, write_json, write_table
 
+_STAGES = Path(__file__).parent
 # Failures listed by name in the metrics; the rest are counted, and all are in the ledger.
 LISTED_FAILURES = 50
 # What the next run may not repeat: never remembered.
@@ -54,7 +57,8 @@ class Room:
     Args:
         name: the stage's name and its artifact's folder.
         schema: of its rows.
-        version: raised whenever a change of code changes results, so that old ledger entries are not reused.
+        code: files and folders under stages/ that decide its results: when their code changes (comments and docstrings
+            aside), old ledger entries are not reused.
         work: (video, rows of faces or None, params) -> Result, run in a worker process.
         reads_faces: hand the video's face rows to `work`; a video without any is not given to it.
         good: statuses that are no failure.
@@ -65,12 +69,12 @@ class Room:
 
     name: str
     schema: pa.Schema
-    version: int
+    code: tuple[str, ...]
     work: Callable[[Video, pa.Table | None, Any], Result]
     reads_faces: bool = False
     good: frozenset[str] = frozenset({"ok"})
-    weights: Callable[[Any], str] = field(default=lambda params: "")
-    summarise: Callable[[list[dict[str, Any]]], dict[str, Any]] = field(default=lambda records: {})
+    weights: Callable[[Any], str] = field(default=lambda _: "")
+    summarise: Callable[[list[dict[str, Any]]], dict[str, Any]] = field(default=lambda _: {})
     coverage: bool = False
 
 
@@ -109,7 +113,8 @@ def media_root(dataset: str) -> Path:
     root = Path(read_json(source)["root"])
     if not root.is_dir():
         raise UserError(
-            f"{root}, the root of dataset {dataset} in {source}, is not there: mount it, or set its new path in params.yaml."
+            f"{root}, the root of dataset {dataset} in {source}, is not there: "
+            f"mount it, or set its new path in params.yaml."
         )
     return root
 
@@ -168,12 +173,32 @@ def _plan(
                 continue
             parts["faces"] = state["key"]
         key = make_key(parts)
-        if key in ledger:
-            settled[video.video_id] = (key, ledger.record(key))
+        record = ledger.find(key)
+        if record is not None:
+            settled[video.video_id] = (key, record)
         else:
             faces = dataset_folder(dataset) / "faces" if upstream is not None else None
             jobs.append(_Job(video, key, room.name, room.schema, room.work, params, faces))
     return settled, jobs
+
+
+def code_hash(names: tuple[str, ...]) -> str:
+    """A hash of Python files (or all those of a folder) under stages/ as code: comments and docstrings do not count."""
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        place = _STAGES / name
+        if not place.exists():
+            raise FileNotFoundError(place)
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            tree = ast.parse(path.read_bytes())
+            for node in ast.walk(tree):
+                if (
+                    isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+                    and ast.get_docstring(node) is not None
+                ):
+                    node.body = node.body[1:]
+            digest.update(f"{path.relative_to(_STAGES)}\0{ast.dump(tree)}\0".encode())
+    return digest.hexdigest()
 
 
 def _upstream(dataset: str) -> Mapping[str, dict[str, Any]]:
@@ -189,8 +214,9 @@ def _faces(folder: Path) -> Shards:
 def _compute(job: _Job) -> dict[str, Any]:
     """In a worker: compute one video's result and put it into the ledger. Returns its record."""
     ledger = Ledger(job.room, job.schema)
-    if job.key in ledger:  # a file of the same content came first
-        return ledger.record(job.key)
+    known = ledger.find(job.key)
+    if known is not None:  # a file of the same content came first
+        return known
     rows = _faces(job.faces).read(job.video.video_id) if job.faces is not None else None
     try:
         result = job.work(job.video, rows, job.params)

@@ -1,0 +1,54 @@
+# `make repro` and `make test` each do all the set-up they need: Python 3.11+, make and a package registry are enough.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup repro test test-fast lint format bench lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+
+setup: $(READY) ## create .venv with the pinned packages
+
+$(READY): requirements.txt scripts/activate_path.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1); Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	  echo "error: $(PYTHON) cannot create a virtual environment (on Debian and Ubuntu: install python3-venv)" >&2; exit 2; }
+	@echo "installing the pinned packages into $(VENV) (about 7 GB on disk, PyTorch with CUDA included)"
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.txt > $(VENV)/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt
+	@$(BIN)/python scripts/activate_path.py
+	@touch $(READY)
+
+repro: $(READY) ## rebuild everything: data, model, evaluation
+	@$(BIN)/dvc repro
+	@$(BIN)/python -m stages.results
+
+test: $(READY) ## all tests, under 10 minutes on two cores
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal tests
+
+test-fast: $(READY) ## all but the slow tests
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" tests
+
+lint: $(READY) ## formatting, lint and types
+	@$(BIN)/ruff format --check stages tests scripts
+	@$(BIN)/ruff check stages tests scripts
+	@$(BIN)/mypy
+
+format: $(READY) ## put the formatting right
+	@$(BIN)/ruff format stages tests scripts
+	@$(BIN)/ruff check --fix stages tests scripts
+
+bench: $(READY) ## measure speed and memory; writes docs/benchmarks.md
+	@$(BIN)/python scripts/bench.py
+
+lock: $(READY) ## compile requirements.txt anew from requirements/
+	@$(BIN)/uv pip compile requirements/in.txt --override requirements/overrides.txt --generate-hashes --universal \
+	  --python-version 3.11 --no-header --quiet --output-file requirements.txt
+
+clean: ## remove what can be rebuilt, the environment and caches included (data/, models/detector and DVC's cache stay)
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,78 @@
+"""Workers that crash, hang or eat memory cost one task each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from stages.engine import run, worker_count
+from stages.errors import MediaError, UserError
+from stages.params import EngineParams
+
+
+def square(x: int) -> int:
+    time.sleep(0.02 if x % 2 else 0)
+    return x * x
+
+
+def misbehave(what: str) -> str:
+    if what == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if what == "hang":
+        time.sleep(60)
+    if what == "memory":
+        return str(len(bytearray(3_000_000_000)))
+    if what == "array":
+        import numpy as np
+
+        return str(np.ones(400_000_000).sum())
+    if what == "media":
+        raise MediaError("no video stream", "no_video")
+    if what == "bug":
+        raise ValueError("unforeseen")
+    if what == "user":
+        raise UserError("weights are missing")
+    return what
+
+
+def engine(workers: int, memory_limit_mb: int = 1500) -> EngineParams:
+    return EngineParams(workers=workers, memory_limit_mb=memory_limit_mb)
+
+
+def test_results_come_in_the_order_of_the_tasks() -> None:
+    outcomes = list(run(square, list(range(40)), engine(2), label="test"))
+    assert [o.task for o in outcomes] == list(range(40))
+    assert [o.value for o in outcomes] == [x * x for x in range(40)]
+    assert {o.status for o in outcomes} == {"ok"}
+
+
+def test_no_tasks_start_no_worker() -> None:
+    assert list(run(square, [], engine(2), label="test")) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory limits are set on Linux only")
+def test_each_kind_of_failure_costs_one_task_and_says_why() -> None:
+    tasks = ["a", "crash", "b", "hang", "c", "memory", "array", "media", "bug", "d"]
+    outcomes = {o.task: o for o in run(misbehave, tasks, engine(2), label="test", timeout_s=4)}
+    assert [outcomes[t].value for t in "abcd"] == list("abcd")
+    assert outcomes["crash"].status == "crashed"
+    assert "SIGSEGV" in str(outcomes["crash"].reason)
+    assert (outcomes["hang"].status, outcomes["hang"].reason) == ("timeout", "took longer than 4 s")
+    assert outcomes["memory"].status == outcomes["array"].status == "out_of_memory"
+    assert (outcomes["media"].status, outcomes["media"].reason) == ("no_video", "no video stream")
+    assert outcomes["bug"].status == "failed"
+    assert "ValueError: unforeseen" in str(outcomes["bug"].reason)
+
+
+def test_a_user_error_stops_the_run() -> None:
+    with pytest.raises(UserError, match="weights are missing"):
+        list(run(misbehave, ["a", "user", "b"], engine(1), label="test"))
+
+
+def test_auto_takes_the_processors_that_may_be_used() -> None:
+    assert worker_count(EngineParams()) == len(os.sched_getaffinity(0))
+    assert worker_count(EngineParams(workers=3)) == 3

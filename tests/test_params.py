@@ -1,0 +1,84 @@
+"""params.yaml: what is wrong is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stages.errors import UserError
+from stages.params import load, validate
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def raw() -> dict[str, Any]:
+    return dict(yaml.safe_load((ROOT / "params.yaml").read_text()))
+
+
+def test_the_projects_own_file_is_valid(raw: dict[str, Any]) -> None:
+    params = load(ROOT / "params.yaml")
+    assert set(params.run.datasets) <= set(params.datasets)
+    assert params.train.detector in params.detectors
+    assert params.train.recipe in params.recipes
+    assert params.train.dataset in params.run.datasets
+    assert set(raw) == set(type(params).model_fields)
+
+
+def test_an_unknown_key_is_named(raw: dict[str, Any]) -> None:
+    raw["faces"] = {**raw["faces"], "frames_per_vidoe": 3}
+    with pytest.raises(UserError, match=r"faces\.frames_per_vidoe: unknown key"):
+        validate(raw)
+
+
+def test_a_bad_value_is_named_with_what_was_given(raw: dict[str, Any]) -> None:
+    raw["faces"] = {**raw["faces"], "margin": -1}
+    with pytest.raises(UserError, match=r"faces\.margin: .*greater than or equal to 0.*-1"):
+        validate(raw)
+
+
+def test_an_unknown_dataset_in_run_lists_the_known(raw: dict[str, Any]) -> None:
+    raw["run"] = {"datasets": ["celeb"]}
+    with pytest.raises(UserError, match=r"no entry `datasets\.celeb`; it has .*sample"):
+        validate(raw)
+
+
+def test_an_unknown_source_kind_is_named(raw: dict[str, Any]) -> None:
+    raw["datasets"]["sample"]["source"] = {"kind": "torrent"}
+    with pytest.raises(UserError, match=r"datasets\.sample\.source.*torrent"):
+        validate(raw)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "run: [\n"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"params\.yaml"):
+        load(path)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="project's root"):
+        load(tmp_path / "params.yaml")
+
+
+def test_yaml_cannot_make_objects(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("run: !!python/object/apply:os.system ['true']\n")
+    with pytest.raises(UserError, match="cannot be read"):
+        load(path)
+
+
+def test_settings_that_change_no_result_stay_out_of_the_fingerprint(raw: dict[str, Any]) -> None:
+    faces = validate(raw).faces
+    assert faces.fingerprint() == faces.model_copy(update={"max_failed_share": 0.01, "device": "cpu"}).fingerprint()
+    assert faces.fingerprint() != faces.model_copy(update={"margin": 0.5}).fingerprint()
+
+
+def test_a_datasets_own_face_detector_wins(raw: dict[str, Any]) -> None:
+    params = validate(raw)
+    assert params.faces.detector == "retinaface-resnet50"
+    assert params.faces_of("sample").detector == "mtcnn"
