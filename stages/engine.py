@@ -161,7 +161,7 @@ def _prepare_worker(memory_limit_mb: int) -> None:
 
 
 def limit_memory(megabytes: int) -> None:
-    """Cap this process's private writable memory, so that one video's blow-up is a MemoryError and not the machine's end.
+    """Cap this process's private writable memory: one video's blow-up is then a MemoryError, not the machine's end.
 
     Uses RLIMIT_DATA: an address-space limit would count the libraries' mappings too. 0 sets no limit; a no-op where the
     system has no such limit.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class UserError(Exception):
-    """Something the user can mend: the message names the file or key, the value, and the remedy. No traceback is shown."""
+    """Something the user can mend: names the file or key, the value and the remedy; shown without a traceback."""
 
 
 class MediaError(Exception):
@@ -28,7 +28,7 @@ class MediaError(Exception):
 
 
 def run_cli(main: Callable[[], int | None]) -> None:
-    """Run a command-line entry point: a UserError becomes one message and exit code 2, Ctrl-C a word on how to go on."""
+    """Run a command line: a UserError becomes one message and exit code 2, Ctrl-C a word on how to go on."""
     try:
         code = main()
     except UserError as error:

@@ -45,7 +45,7 @@ def unpin_instruction_set() -> None:
 
 
 def tune_allocator() -> None:
-    """Let glibc keep freed blocks instead of returning them to the kernel: page faults are half the time of CPU training.
+    """Let glibc keep freed blocks instead of returning them: page faults are half the time of CPU training.
 
     Raises the thresholds that MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_ and MALLOC_TOP_PAD_ name, from inside the
     process. Does nothing where the C library has no mallopt.

@@ -1,4 +1,4 @@
-"""params.yaml as frozen, validated models: an unknown key, a wrong type or a value out of range is an error that names it.
+"""params.yaml as frozen, validated models: an unknown key, a wrong type, a value out of range is a named error.
 
 Detector settings live beside each detector and are validated when it is built (stages/detectors/registry.py), so that
 reading the params imports no torch.
@@ -104,9 +104,7 @@ class MasksParams(RoomParams):
     landmarks: Literal["dlib-68"] = "dlib-68"  # the landmark model, a name in stages/weights.py
     passes: int = Field(2, ge=1, le=4)  # the predictor runs again on the box refitted from its own landmarks
     blur_ratio: float = Field(0.05, ge=0.0, le=0.5)  # Gaussian sigma of the hulls, as a share of the crop side
-    max_keypoint_error: float = Field(
-        0.35, gt=0.0
-    )  # landmarks against the detector's 5 points, in eye distances; above: no_landmarks
+    max_keypoint_error: float = Field(0.35, gt=0.0)  # landmarks off the detector's 5 points, in eye distances
     png_compression: int = Field(4, ge=0, le=9)  # zlib level of the 8-bit masks; never changes a pixel
 
 

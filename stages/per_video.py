@@ -156,7 +156,7 @@ def _plan(
     jobs: list[_Job] = []
     common = {
         "stage": room.name,
-        "version": room.version,
+        "code": code_hash(room.code),
         "params": params.fingerprint(),
         "weights": room.weights(params),
     }

@@ -139,10 +139,9 @@ def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) 
     Raises:
         UserError: it is missing, damaged, or of another schema.
     """
-    with _readable(path):
-        with pq.ParquetFile(path) as file:
-            check_schema(file.schema_arrow, schema, path)
-            return file.read(columns=columns)
+    with _readable(path), pq.ParquetFile(path) as file:
+        check_schema(file.schema_arrow, schema, path)
+        return file.read(columns=columns)
 
 
 class ShardWriter:

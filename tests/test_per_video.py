@@ -1,4 +1,4 @@
-"""The runner of the per-video stages: only what is new is computed, every video is accounted for, bytes never differ."""
+"""The runner of the per-video stages: only what is new is computed, every video is accounted for, same bytes."""
 
 from __future__ import annotations
 
