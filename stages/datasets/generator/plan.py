@@ -1,0 +1,155 @@
+"""Which clips a data set has: who appears, who lends a face or a voice, and the seeds everything is drawn from.
+
+Planning is pure and takes no time; rendering a clip needs its plan and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages.datasets.generator import GenerateSource
+from stages.datasets.generator.anatomy import GENDERS, RACES, Identity, draw_face, draw_voice
+
+CATEGORIES = ("RealVideo-RealAudio", "RealVideo-FakeAudio", "FakeVideo-RealAudio", "FakeVideo-FakeAudio")
+# The forgery methods of FakeAVCeleb (Khalid et al. 2021) by category; each identity gets every method in turn.
+METHODS: dict[str, tuple[str, ...]] = {
+    "RealVideo-RealAudio": ("real",),
+    "RealVideo-FakeAudio": ("rtvc",),
+    "FakeVideo-RealAudio": ("faceswap", "fsgan", "wav2lip"),
+    "FakeVideo-FakeAudio": ("faceswap-wav2lip", "wav2lip", "fsgan-wav2lip"),
+}
+VISUALLY_FAKE = frozenset({"FakeVideo-RealAudio", "FakeVideo-FakeAudio"})
+AUDIBLY_FAKE = frozenset({"RealVideo-FakeAudio", "FakeVideo-FakeAudio"})
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """One clip. identity, face_donor and voice_donor index the plan's identities; a donor is None where none is used.
+
+    take_seed draws the filmed scene, forge_seed the forgery: a fake and its original share the take.
+    """
+
+    category: str
+    method: str
+    identity: int
+    take: int
+    face_donor: int | None
+    voice_donor: int | None
+    take_seed: tuple[int, ...]
+    forge_seed: tuple[int, ...]
+    frames: int
+    fps: float
+    size: int
+    crf: int
+    look: str
+
+    @property
+    def visually_fake(self) -> bool:
+        """Whether the picture is forged."""
+        return self.category in VISUALLY_FAKE
+
+    @property
+    def audibly_fake(self) -> bool:
+        """Whether the sound is forged."""
+        return self.category in AUDIBLY_FAKE
+
+    @property
+    def fake(self) -> bool:
+        """Whether anything is forged."""
+        return self.visually_fake or self.audibly_fake
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All people and clips of a data set, in a fixed order."""
+
+    identities: tuple[Identity, ...]
+    clips: tuple[ClipPlan, ...]
+
+
+def make_plan(source: GenerateSource, categories: tuple[str, ...] = CATEGORIES, *, shared_takes: bool = False) -> Plan:
+    """Plan a data set: every identity has `clips_per_category` clips in every category.
+
+    A take is one filmed scene. The fakes of the picture are made from takes whose picture also occurs unforged, so that
+    real and fake pictures differ in nothing but the forgery; no two clips show the same unforged take.
+
+    Args:
+        source: how much of what.
+        categories: those to make, a subset of CATEGORIES that begins with the real one.
+        shared_takes: make every fake from one of the real clips (for layouts that name a fake's original).
+    """
+    identities = _draw_identities(source)
+    donors = _donors(identities)
+    per = source.clips_per_category
+    clips = []
+    for index in range(len(identities)):
+        for category in categories:
+            for k in range(per):
+                second = category in AUDIBLY_FAKE and not shared_takes
+                take = k + (per if second else 0)
+                methods = METHODS[category]
+                method = methods[(index * per + k) % len(methods)]
+                clips.append(_plan_clip(source, identities, donors, index, category, take, method))
+    return Plan(identities, tuple(clips))
+
+
+def _plan_clip(
+    source: GenerateSource,
+    identities: tuple[Identity, ...],
+    donors: tuple[int, ...],
+    index: int,
+    category: str,
+    take: int,
+    method: str,
+) -> ClipPlan:
+    take_seed = (source.seed, 1, index, take)
+    rng = np.random.default_rng(take_seed)
+    frames = max(2, round(source.clip_s * source.fps * rng.uniform(0.95, 1.05)))
+    swapped = "faceswap" in method or "fsgan" in method
+    voice = (index + 1 + int(rng.integers(len(identities) - 1))) % len(identities)
+    return ClipPlan(
+        category=category,
+        method=method,
+        identity=index,
+        take=take,
+        face_donor=donors[index] if swapped else None,
+        voice_donor=voice if category in AUDIBLY_FAKE else None,
+        take_seed=take_seed,
+        forge_seed=(source.seed, 2, index, take, CATEGORIES.index(category)),
+        frames=frames,
+        fps=source.fps,
+        size=source.size,
+        crf=source.crf,
+        look=source.look,
+    )
+
+
+def _draw_identities(source: GenerateSource) -> tuple[Identity, ...]:
+    """Draw people spread evenly over the folders' races and genders."""
+    count = source.identities * source.scale
+    rng = np.random.default_rng((source.seed, 0))
+    numbers = np.sort(rng.choice(max(10000, 10 * count), count, replace=False))
+    people = []
+    for k in range(count):
+        race, gender = RACES[(k // len(GENDERS)) % len(RACES)], GENDERS[k % len(GENDERS)]
+        own = np.random.default_rng((source.seed, 3, k))
+        face, voice = draw_face(own, race, gender), draw_voice(own, gender)
+        people.append(Identity(f"id{int(numbers[k]):05d}", race, gender, face, voice))
+    return tuple(people)
+
+
+def _donors(identities: tuple[Identity, ...]) -> tuple[int, ...]:
+    """Who lends a face to whom: the next person of the same gender whose skin is nearest, as swaps choose look-alikes."""
+    count = len(identities)
+    chosen = []
+    for index, person in enumerate(identities):
+        tone = np.array(person.face.skin)
+        costs = []
+        for other, candidate in enumerate(identities):
+            if other != index:
+                distance = float(np.sqrt(((np.array(candidate.face.skin) - tone) ** 2).sum()))
+                costs.append((candidate.gender != person.gender, distance, (other - index) % count, other))
+        chosen.append(min(costs)[3])
+    return tuple(chosen)

@@ -1,0 +1,61 @@
+"""Write a planned data set: render every clip in worker processes, then the layout's lists."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from stages.datasets.generator import GenerateSource
+from stages.datasets.generator.anatomy import Identity
+from stages.datasets.generator.layouts import WRITERS
+from stages.datasets.generator.plan import ClipPlan
+from stages.errors import UserError
+
+
+def write_dataset(
+    root: Path,
+    *,
+    layout: str,
+    source: GenerateSource,
+    workers: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """See stages.datasets.generator.generate."""
+    if layout not in WRITERS:
+        raise UserError(f"layout {layout!r} cannot be generated: choose one of {', '.join(sorted(WRITERS))}")
+    writer = WRITERS[layout]
+    plan = writer.plan(source)
+    paths = writer.paths(plan)
+    jobs = []
+    for clip, relative in zip(plan.clips, paths, strict=True):
+        named = {clip.identity, clip.face_donor, clip.voice_donor} - {None}
+        jobs.append((clip, {index: plan.identities[index] for index in named if index is not None}, root / relative))
+    for _, _, path in jobs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    total = len(jobs)
+    if workers <= 1:
+        for done, job in enumerate(jobs, 1):
+            _render(*job)
+            if progress:
+                progress(done, total)
+    else:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(workers, total), mp_context=context) as pool:
+            futures = [pool.submit(_render, *job) for job in jobs]
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                if progress:
+                    progress(done, total)
+    writer.lists(root, plan, paths)
+    return total
+
+
+def _render(clip: ClipPlan, people: dict[int, Identity], path: Path) -> None:
+    import cv2
+
+    from stages.datasets.generator.clip import write_clip
+
+    cv2.setNumThreads(1)
+    write_clip(clip, people, path)
