@@ -126,7 +126,7 @@ def _read(root: str, path: str) -> tuple[State | None, Facts]:
         facts.update(_columns(probe(full)), status="ok", reason=None)
     except MediaError as error:
         # The message must not depend on where the dataset lies: it ends in videos.parquet.
-        reason = stored(error.reason.replace(full, path).replace(root, ""))
+        reason = stored(error.reason.replace(full, path))
         facts.update(status=error.status, reason=reason)
     return state, facts
 
@@ -144,6 +144,5 @@ def _hash_only(full: str) -> Facts:
 def _columns(info: VideoInfo) -> Mapping[str, Any]:
     values = {name: getattr(info, name) for name in PROBED}
     return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in values.items()
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
     }

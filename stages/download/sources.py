@@ -6,8 +6,10 @@ import shutil
 from pathlib import Path
 
 from stages.datasets import registry
-from stages.datasets.generator import GenerateSource
+from stages.datasets.generator import GenerateSource, generate
 from stages.datasets.tree import stored
+from stages.download.progress import progress_bar
+from stages.engine import worker_count
 from stages.errors import UserError
 from stages.params import DatasetParams, DirectorySource, EngineParams
 from stages.store import write_json
@@ -25,11 +27,19 @@ def bring(dataset: str, entry: DatasetParams, raw: Path, engine: EngineParams) -
     if isinstance(source, DirectorySource):
         return _directory(dataset, entry, source, raw)
     _clear(raw)
-    if isinstance(source, GenerateSource):
-        from stages.datasets.generator.write import generate  # draws with OpenCV: only where it is asked for
-
-        generate(source, raw, layout=entry.layout, engine=engine)
+    _generated(dataset, entry, source, raw, engine)
     return raw
+
+
+def _generated(dataset: str, entry: DatasetParams, source: GenerateSource, raw: Path, engine: EngineParams) -> None:
+    """Draw the sample; the bytes depend on the source's settings alone."""
+    with progress_bar(f"generate {dataset}", "clip") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        generate(raw, layout=entry.layout, source=source, workers=worker_count(engine), progress=show)
 
 
 def _clear(raw: Path) -> None:

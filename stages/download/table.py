@@ -26,7 +26,7 @@ _COUNTED = ("status", "label", "visual_label", "category", "method", "compressio
 
 
 def download(dataset: str, entry: DatasetParams, engine: EngineParams) -> dict[str, Any]:
-    """Bring a dataset here, list it, hash and probe its files; write videos.parquet and metrics/<dataset>/download.json.
+    """Bring a dataset here, list it, hash and probe its files; write videos.parquet and the metrics.
 
     Returns:
         The metrics.
