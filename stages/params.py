@@ -62,11 +62,48 @@ class DirectorySource(Strict):
     path: Path | None = None
 
 
+class ArchiveSource(Strict):
+    """Archives on this machine, unpacked into raw/: zip, tar, tar.gz, .bz2, .xz, and parts (x.zip.001, x.tar.gz.aa)."""
+
+    kind: Literal["archive"]
+    paths: list[Path] = []  # in any order; the parts of one archive are put together by their names
+    sha256: list[str] = []  # of each path in its order; empty: not checked
+    max_unpacked_gb: float = Field(1000.0, gt=0)  # an archive that expands beyond it is refused
+
+
+class HttpSource(Strict):
+    """Files fetched by URL into raw/; archives among them are unpacked."""
+
+    kind: Literal["http"]
+    urls: list[str] = []  # stored under the last part of each URL's path
+    manifest: Path | None = None  # a CSV file with the columns url, path, sha256 (path and sha256 may be empty)
+    parallel: int = Field(4, ge=1, le=64)
+    retries: int = Field(5, ge=0)  # of a request, with growing pauses
+    timeout_s: float = Field(60.0, gt=0)  # without a byte
+    unpack: bool = True
+    max_unpacked_gb: float = Field(1000.0, gt=0)
+
+
+class KaggleSource(Strict):
+    """A competition's or data set's files, fetched by Kaggle's official client, an optional extra."""
+
+    kind: Literal["kaggle"]
+    competition: str | None = None
+    dataset: str | None = None  # owner/name; one of the two
+    files: list[str] = []  # only these; empty: all
+    max_unpacked_gb: float = Field(1000.0, gt=0)
+
+
+Source = GenerateSource | DirectorySource | ArchiveSource | HttpSource | KaggleSource
+
+
 class DatasetParams(Strict):
     """Where a dataset comes from and how it is laid out."""
 
     layout: str
-    source: Annotated[GenerateSource | DirectorySource, Field(discriminator="kind")]
+    source: Annotated[Source, Field(discriminator="kind")]
+    compression: str | None = None  # faceforensics: c0 (or raw), c23, c40; null: every one that is there
+    methods: list[str] | None = None  # faceforensics: which manipulations; null: every one that is there
     detector: str | None = None  # overrides faces.detector
     cropped: bool = False  # the images are face crops already: no detection
     max_failed_share: Share = 0.5  # of files that cannot be probed
@@ -135,11 +172,13 @@ class MelsParams(RoomParams):
 
 
 class SplitsParams(Strict):
-    """How a dataset without official splits is parted, and how validation is carved from train."""
+    """How a dataset without official splits is parted, how validation is carved from train, and what leakage means."""
 
     seed: int = 42
-    val_fraction: float = Field(0.1, gt=0.0, lt=0.5)  # of the training identities (or videos)
+    val_fraction: float = Field(0.1, gt=0.0, lt=0.5)  # of the training identities (or originals, or videos)
     test_fraction: float = Field(0.2, gt=0.0, lt=0.5)  # where the layout has no official test split
+    on_leak: Literal["report", "drop", "fail"] = "report"  # the same file or near-equal frames in two splits
+    near_duplicate_bits: int = Field(2, ge=0, le=16)  # frames of two splits are near-equal up to this Hamming distance
 
 
 class TrainParams(Strict):

@@ -64,12 +64,12 @@ def inspect_files(root: str, paths: list[str], cache: Cache, engine: EngineParam
             else:
                 found[path] = _keep(cache, path, *result)
         cache.flush()
-    for outcome in run(_read_alone, alone, engine, label=f"{label}, again"):
-        (path,) = outcome.task.paths
-        if outcome.value is not None:
-            found[path] = _keep(cache, path, *outcome.value)
+    for single in run(_read_alone, alone, engine, label=f"{label}, again"):
+        (path,) = single.task.paths
+        if single.value is not None:
+            found[path] = _keep(cache, path, *single.value)
         else:
-            found[path] = {**_hash_only(os.path.join(root, path)), "status": outcome.status, "reason": outcome.reason}
+            found[path] = {**_hash_only(os.path.join(root, path)), "status": single.status, "reason": single.reason}
     return found
 
 
