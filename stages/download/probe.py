@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from stages.datasets.tree import stored
@@ -123,7 +124,7 @@ def _read(root: str, path: str) -> tuple[State | None, Facts]:
     if facts["sha256"] is None:
         return None, facts
     try:
-        facts.update(_columns(probe(full)), status="ok", reason=None)
+        facts.update(_columns(probe(Path(full))), status="ok", reason=None)
     except MediaError as error:
         # The message must not depend on where the dataset lies: it ends in videos.parquet.
         reason = stored(error.reason.replace(full, path))
