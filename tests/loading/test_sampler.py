@@ -115,7 +115,6 @@ def test_processes_share_an_epoch(reals: int, fakes: int, world: int, batch: int
     assert all(len(part) == len(p) for part, p in zip(parts, plans, strict=True))
     for number, whole in enumerate(single.plans(1)):
         rows = [row for p in plans for row in p[number].rows]
-        assert rows[: len(whole.rows)] == [r for p in range(world) for r in whole.rows[p::world]] or not drop
         assert set(whole.rows) <= set(rows)
         assert len(rows) - len(whole.rows) < world  # padded so that no process waits for another
         assert len({len(p[number].rows) for p in plans}) == 1
