@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import av
 import cv2
 import numpy as np
 
 from stages.datasets.generator.paint import Array
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _X264 = (
     "threads=1:lookahead-threads=1:sliced-threads=0:mbtree=0:rc-lookahead=0:sync-lookahead=0:bframes=2:b-adapt=0:psy=0"
@@ -40,7 +44,7 @@ def write_mp4(
     with av.open(str(partial), "w", format="mp4", options={"fflags": "+bitexact"}) as box:
         rate = Fraction(fps).limit_denominator(1001)
         video = box.add_stream(
-            "libx264", rate=rate, options={"preset": "veryfast", "crf": str(crf), "x264-params": _X264}
+            "libx264", rate=rate, options={"preset": "superfast", "crf": str(crf), "x264-params": _X264}
         )
         video.width, video.height, video.pix_fmt = size, size, "yuv420p"
         video.codec_context.thread_count = 1
@@ -52,7 +56,8 @@ def write_mp4(
         audio.codec_context.flags |= int(av.codec.context.Flags.bitexact)
         written = 0
         for index, picture in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
+            planes = cast("npt.NDArray[np.uint8]", cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420))
+            frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
             frame.pts, frame.time_base = index, 1 / rate
             for packet in video.encode(frame):
                 box.mux(packet)

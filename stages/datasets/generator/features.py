@@ -13,8 +13,8 @@ import numpy as np
 from stages.datasets.generator.head import GLASSES_RGB, Head
 from stages.datasets.generator.paint import Array, bell, ramp, to_bytes
 
-_SUPER = 3  # supersampling of the small boxes
-MOUTH_LEVELS, WIDTH_LEVELS, BLINK_LEVELS, GAZE_LEVELS = 28, 6, 10, 6
+_SUPER = 2  # supersampling of the small boxes
+MOUTH_LEVELS, WIDTH_LEVELS, BLINK_LEVELS, GAZE_LEVELS = 16, 2, 6, 4
 MOUTH_GAPE = 0.30  # the widest opening between the lips, in face units
 
 
@@ -63,7 +63,7 @@ class MovingParts:
         return self._canvas
 
     def _window(self, cx: float, cy: float, rx: float, ry: float) -> tuple[tuple[slice, slice], Array, Array, float]:
-        """A box of the canvas, its supersampled x (row) and y (column) in face units about (cx, cy), and a pixel's size."""
+        """A box of the canvas, its supersampled x (row) and y (column) about (cx, cy), and a pixel's size."""
         canvas = self.head.canvas
         (x0, y0), (x1, y1) = np.rint(canvas.pixels(np.array([(cx - rx, cy - ry), (cx + rx, cy + ry)]))).astype(int)
         step = 1 / (canvas.unit * _SUPER)

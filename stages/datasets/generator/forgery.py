@@ -1,7 +1,7 @@
 """The forgeries: face swaps, re-drawn mouths, and the traces that a generator's upsampling leaves.
 
-A forgery is made in face coordinates, as real ones are made on an aligned crop, and blended into filmed frames: what it
-replaces loses the camera's noise and detail and gains the generator's grid; a swap also brings another person's colours.
+A forgery is made in face coordinates, as real ones are made on an aligned crop, and blended into filmed frames: what
+it replaces loses the camera's noise and detail and gains the generator's grid; a swap also brings another's colours.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Traces:
 
     resolution: pixels of its output per pixel of the face; grid: height in grey levels of the pattern left by its
     upsampling; sharpen: gain of the sharpening that hides the loss; match: share of the colour difference between the
-    two faces that is corrected; cast: residual colour error in grey levels; feather: softness of the mask in face units.
+    two faces that is corrected; cast: colour error left, in grey levels; feather: softness of the mask in face units.
     """
 
     resolution: float

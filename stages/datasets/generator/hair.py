@@ -144,9 +144,7 @@ def paint_hair(
     return np.maximum(alpha, mask)
 
 
-def paint_beard(
-    picture: Array, face: Face, canvas: Canvas, x: Array, y: Array, shade: Array, rng: np.random.Generator
-) -> None:
+def paint_beard(picture: Array, face: Face, x: Array, y: Array, shade: Array, rng: np.random.Generator) -> None:
     """Paint stubble, a moustache or a full beard in place, around the lips."""
     if face.beard == "none":
         return

@@ -117,7 +117,7 @@ def draw_head(face: Face, light: Light, unit: float, rng: np.random.Generator) -
     _paint_nose(picture, face, canvas)
     _paint_lids(picture, face, canvas)
     _paint_brows(picture, face, canvas, rng)
-    paint_beard(picture, face, canvas, x, y, shade, rng)
+    paint_beard(picture, face, x, y, shade, rng)
     alpha = paint_hair(picture, alpha, face, canvas, x, y, light.x, rng)
     glasses = _paint_glasses(picture, face, canvas) if face.glasses else None
     rgba = np.concatenate([to_bytes(picture * alpha[..., None]), to_bytes(alpha * 255)[..., None]], axis=2)

@@ -13,8 +13,9 @@ from stages.datasets.generator.paint import Array, smooth_noise
 class Motion:
     """Each field holds one value a frame, float64 [shape=(T,)].
 
-    x, y: shift of the head in face units; roll: sine of its tilt; scale: nearness; yaw, pitch: shift of the nose against
-    the outline in face units; blink: 0 open .. 1 closed; gaze_x, gaze_y: -1..1; gain: exposure; warmth: red against blue.
+    x, y: shift of the head in face units; roll: sine of its tilt; scale: nearness; yaw, pitch: shift of the nose
+    against the outline in face units; blink: 0 open .. 1 closed; gaze_x, gaze_y: -1..1; gain: exposure; warmth: red
+    against blue.
     """
 
     x: Array

@@ -18,7 +18,7 @@ _SUB = 4  # fractional bits of polygon corners
 
 def quantise(values: Array) -> Array:
     """Round to multiples of 2**-12, as float32: hides differences in the last bit between math libraries."""
-    return cast(Array, (np.rint(np.asarray(values, np.float64) * 4096.0) / 4096.0).astype(np.float32))
+    return (np.rint(np.asarray(values, np.float64) * 4096.0) / 4096.0).astype(np.float32)
 
 
 def bell(x: Array, centre: float, sigma: float) -> Array:
@@ -98,6 +98,13 @@ def mirror(right: Array) -> Array:
 def over(base: Array, mask: Array, colour: Array | Rgb) -> None:
     """Paint a colour, or a picture of the same size, over `base` in place where the mask is 1."""
     base += mask[..., None] * (np.asarray(colour, np.float32) - base)
+
+
+def cover(layer: Array) -> tuple[slice, slice]:
+    """Rows and columns outside which a picture's alpha [shape=(H, W, 4)] is nowhere above 0."""
+    seen = layer[..., 3] > 0
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def to_bytes(picture: Array) -> Array:

@@ -141,7 +141,7 @@ def _draw_identities(source: GenerateSource) -> tuple[Identity, ...]:
 
 
 def _donors(identities: tuple[Identity, ...]) -> tuple[int, ...]:
-    """Who lends a face to whom: the next person of the same gender whose skin is nearest, as swaps choose look-alikes."""
+    """Who lends a face to whom: of the same gender, the person whose skin is nearest, as swaps choose look-alikes."""
     count = len(identities)
     chosen = []
     for index, person in enumerate(identities):

@@ -1,22 +1,20 @@
-"""What surrounds a head: background, shoulders and clothes, drawn once a clip; and the camera that films it."""
+"""Where a clip is filmed: the camera and lights drawn for it, and the background behind the head."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from stages.datasets.generator.anatomy import Face
-from stages.datasets.generator.hair import LONG_STYLES, strands
 from stages.datasets.generator.head import Light
-from stages.datasets.generator.paint import Array, bell, cloud, fill, mirror, over, ramp, spline, to_bytes
+from stages.datasets.generator.paint import Array, bell, fill, over, spline, to_bytes
 
 
 @dataclass(frozen=True)
 class Camera:
-    """pixels: side of the filmed square frame before the final resize; noise: deviation in grey levels; blur: in pixels;
-    unit: pixels of one face unit; centre: where the eyes' middle rests, x and y in pixels; shake: hand-held drift in pixels.
+    """pixels: side of the filmed square frame before the final resize; noise: deviation in grey levels; blur: in
+    pixels; unit: pixels of one face unit; centre: where the eyes' middle rests, x and y in pixels; shake: hand-held
+    drift in pixels.
     """
 
     pixels: int
@@ -41,14 +39,35 @@ class Look:
     ambient: tuple[float, float]
     light_x: float
     tint: tuple[float, float]
+    strength: float  # of the forgeries' traces
 
 
 LOOKS: dict[str, Look] = {
     "studio": Look(
-        16000, (1.6, 3.4), (0.3, 0.6), (0.205, 0.235), 0.0, 1.0, (0.62, 0.82), (0.26, 0.38), 0.8, (-0.05, 0.05)
+        sample_rate=16000,
+        noise=(1.6, 3.4),
+        blur=(0.3, 0.6),
+        unit=(0.205, 0.235),
+        shake=0.0,
+        liveliness=1.0,
+        key=(0.62, 0.82),
+        ambient=(0.26, 0.38),
+        light_x=0.8,
+        tint=(-0.05, 0.05),
+        strength=1.0,
     ),
     "street": Look(
-        44100, (2.2, 5.0), (0.4, 0.8), (0.190, 0.225), 1.0, 1.4, (0.50, 0.95), (0.18, 0.42), 1.2, (-0.12, 0.06)
+        sample_rate=44100,
+        noise=(2.2, 5.0),
+        blur=(0.4, 0.8),
+        unit=(0.190, 0.225),
+        shake=1.0,
+        liveliness=1.4,
+        key=(0.50, 0.95),
+        ambient=(0.18, 0.42),
+        light_x=1.2,
+        tint=(-0.12, 0.06),
+        strength=0.9,
     ),
 }
 
@@ -140,90 +159,3 @@ def _street(rng: np.random.Generator, size: int) -> Array:
         spot = fill((size, size), (spline(ring) * r + np.array([cx, cy])) * size, blur=0.006 * size)
         over(picture, spot * rng.uniform(0.2, 0.6), rng.uniform((180, 120, 80), (255, 240, 220)).astype(np.float32))
     return picture
-
-
-def draw_body(rng: np.random.Generator, face: Face, camera: Camera, light: Light) -> Array:
-    """Neck, shoulders, clothes and hair behind them; colours multiplied by alpha, uint8 [shape=(P, P, 4)]."""
-    size = camera.pixels
-    shape = (size, size)
-    x = ((np.arange(size) + 0.5 - camera.centre[0]) / camera.unit).astype(np.float32)
-    y = ((np.arange(size) + 0.5 - camera.centre[1]) / camera.unit).astype(np.float32)
-
-    def place(points: Array) -> Array:
-        return np.asarray(points, np.float64) * camera.unit + np.array(camera.centre)
-
-    picture = np.zeros((*shape, 3), np.float32)
-    alpha = np.zeros(shape, np.float32)
-
-    def lay(mask: Array, colour: Array) -> None:
-        over(picture, mask, colour)
-        np.maximum(alpha, mask, out=alpha)
-
-    side = np.clip(0.86 + 0.16 * light.x * x[None, :] - 0.05 * x[None, :] ** 2, 0.45, 1.15) * (
-        light.key * 0.75 + light.ambient
-    )
-    if face.hair_style in LONG_STYLES:
-        end = 1.9 if face.hair_style == "long" else 1.0
-        back = mirror(
-            np.array([(0, -1.2), (0.9, -0.9), (1.16, 0.0), (1.22, 0.9), (1.08, end), (0.0, end)])
-            * np.array([face.width, 1])
-        )
-        tone = 0.62 + 0.18 * strands(x, y, (face.hair_part, -2.3), rng, 26.0)
-        lay(fill(shape, place(spline(back)), blur=0.7), np.asarray(face.hair, np.float32) * tone[..., None])
-    skin = np.asarray(face.skin, np.float32) * np.asarray(light.tint, np.float32)
-    girth = 0.46 if face.women else 0.58
-    neck = mirror(
-        np.array([(0, 0.5), (girth, 0.6), (girth * 0.98, 1.35), (girth * 1.25, 1.78), (girth * 1.9, 2.0), (0, 2.9)])
-    )
-    under = 1 - 0.48 * ramp(y, face.chin_y + 0.55, face.chin_y - 0.05)[:, None]
-    column = np.clip(1.05 - 0.55 * (x[None, :] / girth) ** 2, 0.55, 1.1)
-    lay(
-        fill(shape, place(spline(neck)), blur=0.7),
-        skin * (under * np.maximum(column, 0.8 * (y[:, None] > 1.6)) * side)[..., None],
-    )
-    _dress(rng, face, picture, alpha, place, x, y, side)
-    return np.concatenate([to_bytes(picture * alpha[..., None]), to_bytes(alpha * 255)[..., None]], axis=2)
-
-
-def _dress(
-    rng: np.random.Generator, face: Face, picture: Array, alpha: Array, place, x: Array, y: Array, side: Array
-) -> None:
-    """Shoulders in a shirt, a jumper or a jacket."""
-    shape = alpha.shape
-    broad = 1.95 if face.women else 2.25
-    kind = ("round", "vee", "jacket", "collar")[int(rng.integers(4))]
-    dip = 2.35 if kind in ("vee", "jacket") else 2.08
-    right = np.array(
-        [
-            (0, dip),
-            (0.38, 1.88),
-            (0.60, 1.74),
-            (1.2, 1.92),
-            (broad * 0.9, 2.22),
-            (broad, 2.8),
-            (broad * 1.05, 4.2),
-            (0, 4.2),
-        ]
-    )
-    mask = fill(shape, place(spline(mirror(right))), blur=0.8)
-    colour = (rng.uniform(25, 215) + rng.uniform(-40, 40, 3)).astype(np.float32)
-    folds = 1 + 0.07 * cloud(rng, *shape, 0.10 * shape[0]) + 0.02 * rng.standard_normal(shape).astype(np.float32)
-    if rng.uniform() < 0.2:
-        stripe = np.floor((x[None, :] if rng.uniform() < 0.5 else y[:, None] * np.ones_like(x[None, :])) * 5)
-        folds = folds * (1 - 0.18 * (stripe % 2))
-    over(picture, mask, np.clip(colour, 12, 235) * (folds * side)[..., None])
-    np.maximum(alpha, mask, out=alpha)
-    edge = spline(mirror(right)[[-2, -1, 0, 1, 2]], closed=False)
-    seam = np.zeros(shape, np.uint8)
-    cv2.polylines(seam, [np.rint(place(edge) * 16).astype(np.int32)], False, 255, 2, cv2.LINE_AA, 4)
-    over(picture, seam.astype(np.float32) / 255 * 0.35 * mask, np.clip(colour, 12, 235) * np.float32(0.45))
-    if kind in ("jacket", "collar"):
-        shirt = rng.uniform(190, 245, 3).astype(np.float32) if kind == "jacket" else np.clip(colour * 1.25 + 12, 0, 245)
-        for s in (-1, 1):
-            flap = np.array([(0.02, 2.45), (0.34, 1.80), (0.60, 1.72), (0.66, 1.98), (0.36, 2.30)]) * np.array([s, 1.0])
-            over(picture, fill(shape, place(flap), blur=0.6), shirt * side[..., None])
-        if kind == "jacket":
-            tie = np.array([(-0.10, 2.36), (0.10, 2.36), (0.16, 3.4), (-0.16, 3.4)])
-            over(
-                picture, fill(shape, place(tie), blur=0.7), rng.uniform(20, 150, 3).astype(np.float32) * side[..., None]
-            )
