@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stages.datasets.generator import GenerateSource
 from stages.errors import UserError
+from stages.recipe import Recipe
 
 PATH = Path("params.yaml")
 
@@ -188,6 +189,9 @@ class TrainParams(Strict):
     detector: str
     recipe: str
     seed: int = 42
+    # given: the dataset's fakes; self_blended: forgeries made on the fly from real crops; mixed: both
+    forgeries: Literal["given", "self_blended", "mixed"] = "given"
+    init_from: Path | None = None  # a detector's folder (models/detector) or .safetensors file to start from
 
 
 class Params(Strict):
@@ -202,7 +206,7 @@ class Params(Strict):
     mels: MelsParams
     splits: SplitsParams
     train: TrainParams
-    recipes: dict[str, Any]
+    recipes: dict[str, Recipe]
     detectors: dict[str, dict[str, Any]]
     evaluate: dict[str, Any]
 
