@@ -1,0 +1,61 @@
+"""Bootstrap over videos: intervals of the figures, and whether two detectors differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+Compute = Callable[[np.ndarray], dict[str, np.ndarray]]
+# Weights held at once, in items (resamples x frames): bounds the memory to some tens of MB.
+CHUNK_ITEMS = 1_000_000
+# An interval is given only if the figure is defined in this share of the resamples.
+MIN_DEFINED = 0.5
+
+
+def resample(n_videos: int, resamples: int, seed: int, items: int) -> Iterator[np.ndarray]:
+    """How often each video is drawn in each resample, in chunks.
+
+    Args:
+        n_videos: V, drawn V times with replacement.
+        resamples: R in total.
+        seed: equal seeds give equal resamples, whatever the chunk.
+        items: items the chunk's size is bounded by (frames, or videos).
+    Yields:
+        [shape=(r, V)], rows sum to V.
+    """
+    rng = np.random.default_rng(seed)
+    step = max(1, CHUNK_ITEMS // max(items, n_videos, 1))
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        drawn = np.stack([rng.integers(n_videos, size=n_videos) for _ in range(rows)])
+        drawn += np.arange(rows)[:, None] * n_videos
+        yield np.bincount(drawn.ravel(), minlength=rows * n_videos).reshape(rows, n_videos)
+
+
+def distribution(compute: Compute, n_videos: int, items: int, *, resamples: int, seed: int) -> dict[str, np.ndarray]:
+    """Each figure over the resamples [shape=(R,)]; NaN where a resample leaves it undefined."""
+    parts = [compute(weights) for weights in resample(n_videos, resamples, seed, items)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def interval(values: np.ndarray, confidence: float) -> tuple[float, float] | None:
+    """The percentile interval of a bootstrap distribution; None where the figure is undefined too often."""
+    defined = values[~np.isnan(values)]
+    if defined.size == 0 or defined.size < MIN_DEFINED * values.size:
+        return None
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return (float(low), float(high))
+
+
+def p_value(differences: np.ndarray) -> float | None:
+    """Two-sided p-value of "no difference" from a bootstrap distribution of differences.
+
+    Twice the smaller share of resamples on either side of 0, each with one added, so that it is never 0.
+    """
+    defined = differences[~np.isnan(differences)]
+    if defined.size == 0 or defined.size < MIN_DEFINED * differences.size:
+        return None
+    below, above = (defined <= 0).sum(), (defined >= 0).sum()
+    return float(min(1.0, 2 * (min(below, above) + 1) / (defined.size + 1)))
