@@ -100,6 +100,17 @@ class Detector(nn.Module, ABC):
         """Pictures that show what the detector does: name -> (B, 3 or 1, H, W) in [0, 1]; a caller may save them."""
         return {}
 
+    def example_batch(self, batch_size: int = 2, *, seed: int = 0) -> Batch:
+        """A random batch of the right shapes, labels alternating real and fake: for tests, profiles and export."""
+        generator = torch.Generator().manual_seed(seed)
+        size = (self.image_size, self.image_size)
+        batch: Batch = {"label": torch.arange(batch_size) % 2}
+        if "image" in self.inputs:
+            batch["image"] = torch.randn(batch_size, 3, *size, generator=generator).clamp(-1.0, 1.0)
+        if "mask" in self.inputs:
+            batch["mask"] = torch.rand(batch_size, 1, *size, generator=generator)
+        return batch
+
     def set_gradient_checkpointing(self, enabled: bool) -> None:
         """Recompute activations in the backward pass instead of keeping them: less memory, about a third more time."""
         self.gradient_checkpointing = enabled

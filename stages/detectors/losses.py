@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def flooding(loss: Tensor, level: float) -> Tensor:
@@ -58,3 +58,45 @@ def metric_learning(embedding: Tensor, label: Tensor) -> Tensor:
     apart = (real_pairs * (1.0 - similarity)).sum() / real_pairs.sum().clamp(min=1.0)
     alike = (mixed_pairs * similarity).sum() / mixed_pairs.sum().clamp(min=1.0)
     return (apart + alike).clamp(min=0.0)
+
+
+class AdaptiveFocalLoss(nn.Module):
+    """Focal loss whose class weights and focus follow the training.
+
+        L = -alpha_y (1 - p_y)^gamma_t log p_y
+        alpha_c = 1 / (2 f_c), f_c the share of class c among the samples seen lately (so alpha averages 1 over them)
+        gamma_t = gamma * min(1, progress / gamma_ramp): plain cross-entropy at first, then ever more the hard samples
+
+    The counts behind f are a buffer, updated in training mode alone: counts <- decay * counts + the batch's.
+
+    Source: Lin et al., Focal Loss (ICCV 2017), gamma 2; class weights that adapt: source 004, which gives no formula.
+    """
+
+    counts: Tensor
+
+    def __init__(self, gamma: float = 2.0, gamma_ramp: float = 0.25, decay: float = 0.99) -> None:
+        """Args: gamma: focus; gamma_ramp: share of the training it takes to reach it (0: at once); decay: of counts."""
+        super().__init__()
+        self.gamma, self.gamma_ramp, self.decay = gamma, gamma_ramp, decay
+        self.register_buffer("counts", torch.ones(2))  # real, fake; one of each to begin with
+
+    def alpha(self) -> Tensor:
+        """Class weights (2,), for real and fake."""
+        return self.counts.sum() / (2.0 * self.counts)
+
+    def gamma_at(self, progress: float) -> float:
+        """The focus at a share of the training."""
+        return self.gamma * (1.0 if self.gamma_ramp == 0 else min(1.0, progress / self.gamma_ramp))
+
+    def forward(self, logits: Tensor, label: Tensor, progress: float) -> Tensor:
+        """logits (B, 1) or (B, 2), label (B,), progress in [0, 1] -> scalar."""
+        if self.training:
+            with torch.no_grad():
+                seen = F.one_hot(label, 2).sum(dim=0).to(self.counts.dtype)
+                # The floor keeps alpha finite when one class stays away for long.
+                self.counts.copy_((self.decay * self.counts + seen).clamp(min=0.05))
+        z = logits.float()
+        log_p = F.log_softmax(z, dim=1) if z.shape[1] == 2 else torch.cat([F.logsigmoid(-z), F.logsigmoid(z)], dim=1)
+        log_p_true = log_p.gather(1, label[:, None])[:, 0]  # (B,)
+        hard = (1.0 - log_p_true.exp()).clamp(min=1e-6) ** self.gamma_at(progress)  # 0^0 has no gradient
+        return -(self.alpha()[label] * hard * log_p_true).mean()

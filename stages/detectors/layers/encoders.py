@@ -20,6 +20,14 @@ XCEPTION_STAGES: dict[str, tuple[str, ...]] = {
 """Shapes at 299: conv1 32x149x149, conv2 64x147x147, block1 128x74x74, block2 256x37x37, block3 to block11 728x19x19,
 block12 1024x10x10, conv4 (stage `exit`) 2048x10x10."""
 
+EFFICIENTNET_STAGES: tuple[tuple[str, ...], ...] = (
+    ("conv_stem", "bn1"),
+    *((f"blocks.{i}",) for i in range(7)),
+    ("conv_head", "bn2"),
+)
+"""Also MobileNetV2's, which timm builds from the same class. B4 at 224: blocks 0 to 6 24x112, 32x56, 56x28, 112x14,
+160x14, 272x7, 448x7, head 1792x7."""
+
 
 def xception_map_size(image_size: int) -> int:
     """Side of the maps of block3 to block11: 19 at 299, 8 at 128."""
