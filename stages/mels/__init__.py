@@ -1,0 +1,1 @@
+"""The mels stage: a log-mel spectrogram of each video's sound."""

@@ -1,0 +1,28 @@
+"""python -m stages.mels [--dataset NAME]: a log-mel spectrogram of each video's sound."""
+
+from __future__ import annotations
+
+import argparse
+
+from stages.errors import run_cli
+from stages.mels.spectrogram import GOOD, summarise, work
+from stages.params import load
+from stages.per_video import Room, run_room
+from stages.schema import MELS
+
+ROOM = Room("mels", MELS, code=("mels", "media/audio.py"), work=work, good=GOOD, summarise=summarise)
+
+
+def main() -> None:
+    """Read the params, bring one dataset's mels up to date or those of all of run.datasets."""
+    parser = argparse.ArgumentParser(prog="python -m stages.mels", description=__doc__)
+    parser.add_argument("--dataset", help="a name under `datasets` in params.yaml; all of run.datasets by default")
+    wanted = parser.parse_args().dataset
+    params = load()
+    for name in [wanted] if wanted else params.run.datasets:
+        metrics = run_room(ROOM, name, params.mels, params.engine)
+        print(f"mels {name}: " + ", ".join(f"{status} {count}" for status, count in metrics["status"].items()))
+
+
+if __name__ == "__main__":
+    run_cli(main)
