@@ -69,7 +69,8 @@ class ArchiveSource(Strict):
     kind: Literal["archive"]
     paths: list[Path] = []  # in any order; the parts of one archive are put together by their names
     sha256: list[str] = []  # of each path in its order; empty: not checked
-    max_unpacked_gb: float = Field(1000.0, gt=0)  # an archive that expands beyond it is refused
+    max_unpacked_gb: float = Field(1000.0, gt=0)  # an archive that expands beyond it is refused,
+    max_expansion: float = Field(50.0, gt=0)  # and one that expands to so many times its size (and more than 1 GB)
 
 
 class HttpSource(Strict):
@@ -79,10 +80,12 @@ class HttpSource(Strict):
     urls: list[str] = []  # stored under the last part of each URL's path
     manifest: Path | None = None  # a CSV file with the columns url, path, sha256 (path and sha256 may be empty)
     parallel: int = Field(4, ge=1, le=64)
-    retries: int = Field(5, ge=0)  # of a request, with growing pauses
+    retries: int = Field(5, ge=0)  # of a request that failed, each after twice the pause
+    pause_s: float = Field(1.0, ge=0)  # before the first retry; a server's own Retry-After goes before
     timeout_s: float = Field(60.0, gt=0)  # without a byte
     unpack: bool = True
     max_unpacked_gb: float = Field(1000.0, gt=0)
+    max_expansion: float = Field(50.0, gt=0)
 
 
 class KaggleSource(Strict):
@@ -93,6 +96,7 @@ class KaggleSource(Strict):
     dataset: str | None = None  # owner/name; one of the two
     files: list[str] = []  # only these; empty: all
     max_unpacked_gb: float = Field(1000.0, gt=0)
+    max_expansion: float = Field(50.0, gt=0)
 
 
 Source = GenerateSource | DirectorySource | ArchiveSource | HttpSource | KaggleSource
@@ -194,6 +198,23 @@ class TrainParams(Strict):
     init_from: Path | None = None  # a detector's folder (models/detector) or .safetensors file to start from
 
 
+class EvaluateParams(Strict):
+    """How a trained detector is judged (stages/evaluate)."""
+
+    # of a video's frames; auto: as the detector was trained. top_k: the mean of the top_k highest
+    video_score: Literal["auto", "mean", "median", "max", "top_k"] = "auto"
+    top_k: int = Field(5, ge=1)
+    # a video without a score: error stops, exclude leaves it out, score counts it with missing_score
+    missing: Literal["error", "exclude", "score"] = "exclude"
+    missing_score: Share = 0.5
+    resamples: int = Field(2000, ge=100, le=100_000)  # of the bootstrap over videos
+    confidence: float = Field(0.95, gt=0.5, lt=1.0)  # of its intervals
+    seed: int = 42
+    bins: int = Field(15, ge=2, le=100)  # of the reliability curve and the ECE
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    batch_size: int | None = Field(None, ge=1)  # null: 8 on a CPU, 64 on a GPU; may change a score's last bits
+
+
 class Params(Strict):
     """The whole of params.yaml."""
 
@@ -208,7 +229,7 @@ class Params(Strict):
     train: TrainParams
     recipes: dict[str, Recipe]
     detectors: dict[str, dict[str, Any]]
-    evaluate: dict[str, Any]
+    evaluate: EvaluateParams = EvaluateParams()
 
     def dataset(self, name: str) -> DatasetParams:
         """One dataset's entry; an unknown name is an error that lists the known ones."""

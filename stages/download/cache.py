@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,9 +34,17 @@ class State:
 
     @classmethod
     def of(cls, path: str) -> State:
-        """The state of a file on disk; raises OSError."""
+        """The state of a file, or of a folder of frames and all that is in it; raises OSError."""
         status = os.stat(path)
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        found = [status]
+        if stat.S_ISDIR(status.st_mode):
+            with os.scandir(path) as entries:
+                found += [entry.stat() for entry in entries]
+        return cls(
+            sum(one.st_size for one in found),
+            max(one.st_mtime_ns for one in found),
+            max(one.st_ctime_ns for one in found),
+        )
 
     @property
     def settled(self) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.datasets.tree import stored
+from stages.datasets.tree import is_image, stored
 from stages.download.cache import Cache, State
 from stages.engine import run
 from stages.errors import MediaError
@@ -124,7 +124,7 @@ def _read(root: str, path: str) -> tuple[State | None, Facts]:
     if facts["sha256"] is None:
         return None, facts
     try:
-        facts.update(_columns(probe(Path(full))), status="ok", reason=None)
+        facts.update(_probed(full), status="ok", reason=None)
     except MediaError as error:
         # The message must not depend on where the dataset lies: it ends in videos.parquet.
         reason = stored(error.reason.replace(full, path))
@@ -133,16 +133,41 @@ def _read(root: str, path: str) -> tuple[State | None, Facts]:
 
 
 def _hash_only(full: str) -> Facts:
-    """sha256 and size; a file that cannot be read says why."""
+    """sha256 and size; what cannot be read says why. A folder is hashed as the names and hashes of its frames."""
     try:
-        with open(full, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return {"sha256": digest, "size_bytes": file.tell()}
+        if not os.path.isdir(full):
+            return dict(zip(("sha256", "size_bytes"), _digest(full), strict=True))
+        total, whole = 0, hashlib.sha256()
+        for frame in frames_of(full):
+            digest, size = _digest(os.path.join(full, frame))
+            whole.update(os.fsencode(frame) + b"\0" + digest.encode() + b"\n")
+            total += size
+        return {"sha256": whole.hexdigest(), "size_bytes": total}
     except OSError as error:
         return {"sha256": None, "size_bytes": None, "status": "unreadable", "reason": error.strerror}
 
 
-def _columns(info: VideoInfo) -> Mapping[str, Any]:
+def _digest(full: str) -> tuple[str, int]:
+    with open(full, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+
+
+def frames_of(folder: str) -> list[str]:
+    """The image files of a folder of frames, in the order of their names' bytes."""
+    return sorted((name for name in os.listdir(folder) if is_image(name)), key=os.fsencode)
+
+
+def _probed(full: str) -> Facts:
+    """What the file says of itself; a folder of frames is as large as its first image."""
+    if not os.path.isdir(full):
+        return _columns(probe(Path(full)))
+    frames = frames_of(full)
+    if not frames:
+        raise MediaError("the folder holds no images")
+    return {**_columns(probe(Path(full, frames[0]))), "declared_frames": len(frames)}
+
+
+def _columns(info: VideoInfo) -> Facts:
     values = {name: getattr(info, name) for name in PROBED}
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()

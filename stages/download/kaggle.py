@@ -1,0 +1,85 @@
+"""Source kind `kaggle`: Kaggle's official client fetches, we unpack. The client is an optional extra."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from stages.errors import UserError
+from stages.params import KaggleSource
+
+INSTALL = "uv pip install --python .venv/bin/python kaggle"
+
+
+def fetch(source: KaggleSource, folder: Path, key: str) -> list[Path]:
+    """Let the client fetch the files into `folder`; those that are there already are not fetched again.
+
+    Args:
+        key: of the source in params.yaml, for messages.
+    Returns:
+        The files, in the order of their names.
+    Raises:
+        UserError: nothing named, no client, no credentials, or the client failed; the message says what to do.
+    """
+    if (source.competition is None) == (source.dataset is None):
+        raise UserError(f"{key}: give either `competition` or `dataset` (owner/name).")
+    client = _client()
+    if client is None:
+        raise UserError(f"{key}: Kaggle's client is not installed. Install it with: {INSTALL}")
+    if not has_credentials(os.environ):
+        raise UserError(
+            f"{key}: Kaggle wants credentials. Sign in at https://www.kaggle.com/settings, choose API > Create New "
+            "Token, and put the kaggle.json it gives into ~/.kaggle/ (chmod 600); or set KAGGLE_USERNAME and "
+            "KAGGLE_KEY."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    if source.competition is not None:
+        command = [client, "competitions", "download", "-c", source.competition, "-p", str(folder)]
+        page = f"https://www.kaggle.com/c/{source.competition}/rules"
+    else:
+        command = [client, "datasets", "download", "-d", str(source.dataset), "-p", str(folder)]
+        page = f"https://www.kaggle.com/datasets/{source.dataset}"
+    for extra in [["-f", name] for name in source.files] or [[]]:
+        _run([*command, *extra], key, page)
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not found:
+        raise UserError(f"{key}: Kaggle's client fetched nothing; look at {page}.")
+    return found
+
+
+def _client() -> str | None:
+    """The `kaggle` command of this environment, else of the PATH."""
+    beside = Path(sys.executable).with_name("kaggle")
+    return str(beside) if beside.is_file() else shutil.which("kaggle")
+
+
+def has_credentials(environment: Mapping[str, str]) -> bool:
+    """Whether the client will find credentials in one of the places it looks at; their content is not read."""
+    if environment.get("KAGGLE_API_TOKEN") or (environment.get("KAGGLE_USERNAME") and environment.get("KAGGLE_KEY")):
+        return True
+    home = Path(environment.get("HOME") or Path.home())
+    config = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
+    folders = [home / ".kaggle", config / "kaggle"]
+    if chosen := environment.get("KAGGLE_CONFIG_DIR"):
+        folders.insert(0, Path(chosen))
+    return any((folder / name).is_file() for folder in folders for name in ("kaggle.json", "access_token"))
+
+
+def _run(command: list[str], key: str, page: str) -> None:
+    """Run the client; its progress bar is shown, its error ends up in ours."""
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=None, text=True, errors="replace", check=False)
+    except OSError as error:
+        raise UserError(
+            f"{key}: Kaggle's client does not start: {error.strerror}. Install it anew: {INSTALL}"
+        ) from None
+    if done.returncode != 0:
+        said = " ".join(done.stdout.split())[-400:] or f"exit code {done.returncode}"
+        raise UserError(
+            f"{key}: Kaggle's client failed: {said}. A 403 means that the rules are not accepted yet: {page}. "
+            "What it has fetched is kept; the same command goes on."
+        )
