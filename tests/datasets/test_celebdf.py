@@ -9,7 +9,6 @@ from stages.datasets.registry import build_index
 from stages.errors import UserError
 from tests.datasets.trees import celebdf, entry, touch
 
-
 LIST = "List_of_testing_videos.txt"
 
 
