@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,7 @@ _MAPS = ("pooled_embedding", "pooled_d2", "pooled_d4")  # the three maps of the 
 class Settings(ImageSettings):
     """`detectors.attention_network`."""
 
+    small: ClassVar[dict[str, Any]] = {"image_size": 64, "graph_width": 32, "fusion_width": 32}
     drop_rate: float = Field(0.2, ge=0.0, le=0.5)
     encoder: Literal["xception", "efficientnet"] = "xception"
     efficientnet: Literal["efficientnet_b0", "efficientnet_b4"] = "efficientnet_b4"  # which one, if it is the encoder

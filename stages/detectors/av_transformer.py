@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,18 @@ from stages.detectors.settings import IMAGENET_MEAN, IMAGENET_STD, DetectorSetti
 class Settings(DetectorSettings):
     """`detectors.av_transformer`. The ranges are source 002's."""
 
+    small: ClassVar[dict[str, Any]] = {
+        "image_size": 64,
+        "frames": 8,
+        "chunks": 4,
+        "n_mels": 64,
+        "visual_layers": 2,
+        "audio_layers": 2,
+        "d_model": 128,
+        "feedforward": 128,
+        "density_layers": 2,
+        "density_width": 128,
+    }
     pretrained: bool = False  # ImageNet weights for both backbones; or give their files:
     visual_weights: str | None = None  # file of EfficientNet-B0 weights
     audio_weights: str | None = None  # file of MobileNetV2 weights

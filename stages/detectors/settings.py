@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,7 @@ class DetectorSettings(BaseModel):
     """Base of a detector's `Settings`, one entry of `detectors:` in params.yaml: frozen, unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    small: ClassVar[dict[str, Any]] = {}  # the smallest sensible sizes: tests and dry runs build with these
     # true: ImageNet weights through timm; a path: a file (safetensors, or PyTorch's weights-only kind); false: none
     pretrained: bool | str = False
 
@@ -18,6 +19,7 @@ class DetectorSettings(BaseModel):
 class ImageSettings(DetectorSettings):
     """A detector of single face crops."""
 
+    small: ClassVar[dict[str, Any]] = {"image_size": 64}
     image_size: int = Field(299, ge=64, le=2048)  # side of the input (px); under 64 batch norm sees one value a channel
     num_classes: Literal[1, 2] = 2  # 1: one logit and a sigmoid; 2: softmax over (real, fake)
     drop_rate: float = Field(0.2, ge=0.0, lt=1.0)  # dropout before the classifier

@@ -12,15 +12,17 @@ from torch.utils.checkpoint import checkpoint
 
 @contextmanager
 def _running_statistics_kept(modules: Sequence[nn.Module]) -> Iterator[None]:
-    # The backward pass runs the forward again; without this, running means would be updated twice a step.
-    norms = [m for module in modules for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    # The backward pass runs the forward again; without this, running statistics would be updated twice a step. They
+    # must stay inputs of the operation, which saves them for its own backward pass, so the update gets the weight 0.
+    norms = [m for module in modules for m in module.modules() if isinstance(m, _BatchNorm)]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, (momentum, tracked) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, tracked
 
 
 def run_modules(modules: Sequence[nn.Module], x: Tensor, *, checkpointed: bool) -> Tensor:
