@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import cv2
 import numpy as np
 
 from stages.datasets.generator.anatomy import Identity
@@ -26,15 +27,15 @@ from stages.datasets.generator.speech import Speech, synthesise
 class Clip:
     """A clip and what is known of it.
 
-    frames: RGB uint8, drawn as they are read. samples: int16 mono. shown: the mouth that the frames show. face_box: x0,
-    y0, x1, y1 of the face (hairline to chin, ear to ear) in the first frame, in pixels.
+    frames: RGB uint8, drawn as they are read. samples: int16 mono. shown: the mouth that the frames show.
+    face_boxes: x0, y0, x1, y1 of the face (hairline to chin, ear to ear) in each frame, in pixels [shape=(T, 4)].
     """
 
     frames: Iterator[Array]
     samples: Array
     sample_rate: int
     shown: Mouth
-    face_box: tuple[float, float, float, float]
+    face_boxes: Array
 
 
 def render_clip(plan: ClipPlan, people: dict[int, Identity]) -> Clip:
@@ -67,14 +68,34 @@ def render_clip(plan: ClipPlan, people: dict[int, Identity]) -> Clip:
         samples=heard.samples,
         sample_rate=look.sample_rate,
         shown=forged.mouth if forged else mouth,
-        face_box=scene.face_box(),
+        face_boxes=np.array([scene.face_box(t) for t in range(plan.frames)]),
     )
 
 
 def write_clip(plan: ClipPlan, people: dict[int, Identity], path: Path) -> None:
     """Render one clip into an mp4 file."""
     clip = render_clip(plan, people)
-    write_mp4(path, clip.frames, clip.samples, fps=plan.fps, size=plan.size, crf=plan.crf, sample_rate=clip.sample_rate)
+    samples = clip.samples if plan.sound else None
+    write_mp4(path, clip.frames, samples, fps=plan.fps, size=plan.size, crf=plan.crf, sample_rate=clip.sample_rate)
+
+
+def write_crops(plan: ClipPlan, people: dict[int, Identity], folder: Path, *, count: int, size: int) -> None:
+    """Render one clip and keep square crops of the face, evenly spread, as PNG files 000.png ..."""
+    clip = render_clip(plan, people)
+    folder.mkdir(parents=True, exist_ok=True)
+    count = min(count, plan.frames)
+    chosen = {int((k + 0.5) * plan.frames / count): f"{k:03d}.png" for k in range(count)}
+    for index, frame in enumerate(clip.frames):
+        if index not in chosen:
+            continue
+        x0, y0, x1, y1 = clip.face_boxes[index]
+        side = min(round(1.3 * max(x1 - x0, y1 - y0)), plan.size)
+        left = int(np.clip(round((x0 + x1 - side) / 2), 0, plan.size - side))
+        top = int(np.clip(round((y0 + y1 - side) / 2), 0, plan.size - side))
+        crop = frame[top : top + side, left : left + side]
+        picture = cv2.resize(crop, (size, size), interpolation=cv2.INTER_LINEAR_EXACT)
+        _, code = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        (folder / chosen[index]).write_bytes(code.tobytes())
 
 
 def _speak(plan: ClipPlan, person: Identity, rng: np.random.Generator, *, vocoded: bool = False) -> Speech:
@@ -90,8 +111,8 @@ def _forge(
     if plan.face_donor is not None:
         face = fit_donor(people[plan.face_donor].face, head.face)
         source = draw_head(face, light, head.canvas.unit, rng)
-    traces = draw_traces(rng, plan.method, LOOKS[plan.look].strength)
-    return Forged(source, Forger(source or head, head, plan.method, traces), shown)
+    traces = draw_traces(rng, plan.forgery, LOOKS[plan.look].strength)
+    return Forged(source, Forger(source or head, head, plan.forgery, traces), shown)
 
 
 def _forged_mouth(plan: ClipPlan, mouth: Mouth, heard: Speech, person: Identity, rng: np.random.Generator) -> Mouth:
@@ -100,7 +121,7 @@ def _forged_mouth(plan: ClipPlan, mouth: Mouth, heard: Speech, person: Identity,
     A swap keeps the target's mouth. A re-drawn mouth over a replaced voice follows that voice, smoothed and some frames
     late or early; over the true voice it says other words, so that picture and sound disagree.
     """
-    if "wav2lip" not in plan.method:
+    if not plan.forgery.redraw:
         return mouth
     if plan.audibly_fake:
         lag = int(rng.integers(2, 5)) * (1 if rng.uniform() < 0.7 else -1)

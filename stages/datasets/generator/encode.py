@@ -27,14 +27,14 @@ AUDIO_BITRATE = 64_000
 
 
 def write_mp4(
-    path: Path, frames: Iterable[Array], samples: Array, *, fps: float, size: int, crf: int, sample_rate: int
+    path: Path, frames: Iterable[Array], samples: Array | None, *, fps: float, size: int, crf: int, sample_rate: int
 ) -> None:
     """Write one clip.
 
     Args:
         path: the file; its folder exists. Written beside it first, then moved into place.
         frames: RGB uint8 [shape=(size, size, 3)] each.
-        samples: int16 mono [shape=(N,)].
+        samples: int16 mono [shape=(N,)], or None for a file without sound.
         fps: frames a second.
         size: side of the frames in pixels, even.
         crf: H.264 constant rate factor.
@@ -50,37 +50,45 @@ def write_mp4(
         video.codec_context.thread_count = 1
         video.codec_context.time_base = 1 / rate
         video.codec_context.flags |= int(av.codec.context.Flags.bitexact)
-        audio = box.add_stream("aac", rate=sample_rate, options={"aac_coder": "fast"})
-        audio.layout = "mono"
-        audio.bit_rate = AUDIO_BITRATE
-        audio.codec_context.flags |= int(av.codec.context.Flags.bitexact)
-        written = 0
+        sound = _Sound(box, samples, sample_rate) if samples is not None else None
         for index, picture in enumerate(frames):
             planes = cast("npt.NDArray[np.uint8]", cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420))
             frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
             frame.pts, frame.time_base = index, 1 / rate
-            for packet in video.encode(frame):
-                box.mux(packet)
-            until = min(len(samples), round((index + 1) / fps * sample_rate))
-            written = _add_sound(box, audio, samples, written, until, sample_rate)
-        for packet in video.encode(None):
-            box.mux(packet)
-        _add_sound(box, audio, samples, written, len(samples), sample_rate)
-        for packet in audio.encode(None):
-            box.mux(packet)
+            box.mux(video.encode(frame))
+            if sound is not None:
+                sound.write((index + 1) / fps)
+        box.mux(video.encode(None))
+        if sound is not None:
+            sound.close()
     partial.replace(path)
 
 
-def _add_sound(
-    box: av.container.OutputContainer, stream: av.AudioStream, samples: Array, start: int, stop: int, sample_rate: int
-) -> int:
-    """Encode samples[start:stop] in whole AAC frames of 1024, the rest at the end; returns how far it came."""
-    while start < stop and (stop - start >= 1024 or stop == len(samples)):
-        chunk = np.ascontiguousarray(samples[start : min(start + 1024, stop)])[None, :]
-        floats = chunk.astype(np.float32) / np.float32(32768)
+class _Sound:
+    """The AAC track: written along with the frames, so that the file is interleaved."""
+
+    def __init__(self, box: av.container.OutputContainer, samples: Array, sample_rate: int) -> None:
+        self._box, self._samples, self._rate, self._at = box, samples, sample_rate, 0
+        self._stream = box.add_stream("aac", rate=sample_rate, options={"aac_coder": "fast"})
+        self._stream.layout = "mono"
+        self._stream.bit_rate = AUDIO_BITRATE
+        self._stream.codec_context.flags |= int(av.codec.context.Flags.bitexact)
+
+    def write(self, until_s: float) -> None:
+        """Encode the whole AAC frames (1024 samples) that end before a time."""
+        stop = min(len(self._samples), round(until_s * self._rate))
+        while stop - self._at >= 1024:
+            self._encode(self._samples[self._at : self._at + 1024])
+
+    def close(self) -> None:
+        """Encode the rest."""
+        while self._at < len(self._samples):
+            self._encode(self._samples[self._at : self._at + 1024])
+        self._box.mux(self._stream.encode(None))
+
+    def _encode(self, part: Array) -> None:
+        floats = part[None, :].astype(np.float32) / np.float32(32768)
         frame = av.AudioFrame.from_ndarray(floats, format="fltp", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = sample_rate, start, Fraction(1, sample_rate)
-        for packet in stream.encode(frame):
-            box.mux(packet)
-        start += chunk.shape[1]
-    return start
+        frame.sample_rate, frame.pts, frame.time_base = self._rate, self._at, Fraction(1, self._rate)
+        self._box.mux(self._stream.encode(frame))
+        self._at += len(part)

@@ -105,10 +105,10 @@ class Scene:
                 picture = cv2.resize(picture, (self.size, self.size), interpolation=cv2.INTER_LINEAR_EXACT)
             yield picture
 
-    def face_box(self) -> tuple[float, float, float, float]:
-        """Ear to ear and hairline to chin in the first frame, in pixels of the written frame."""
+    def face_box(self, t: int) -> tuple[float, float, float, float]:
+        """Ear to ear and hairline to chin in frame t, in pixels of the written frame."""
         face, canvas = self.head.face, self.head.canvas
-        turn, offset = self._place(0)
+        turn, offset = self._place(t)
         corners = canvas.pixels(np.array([(-face.width, face.forehead_y), (face.width, face.chin_y)]))
         scale = self.size / self.camera.pixels
         (x0, y0), (x1, y1) = (_solve(turn, corner - offset) * scale for corner in corners)

@@ -14,6 +14,7 @@ import numpy as np
 from stages.datasets.generator.anatomy import Face
 from stages.datasets.generator.head import Canvas, Head
 from stages.datasets.generator.paint import Array, fill, mirror, spline
+from stages.datasets.generator.plan import Forgery
 
 
 @dataclass(frozen=True)
@@ -33,17 +34,17 @@ class Traces:
     feather: float
 
 
-def draw_traces(rng: np.random.Generator, method: str, strength: float) -> Traces:
+def draw_traces(rng: np.random.Generator, forgery: Forgery, strength: float) -> Traces:
     """Draw one forgery's shortcomings; strength 1 is the sample's, lower is harder to see."""
-    swap, gan = "faceswap" in method, "fsgan" in method
-    cast = rng.uniform(-1, 1, 3) * (5.0 if swap or gan else 3.0) * strength
+    gan = forgery.gan
+    cast = rng.uniform(-1, 1, 3) * (5.0 if forgery.swap else 3.0) * strength
     return Traces(
         resolution=float(rng.uniform(0.40, 0.52) if not gan else rng.uniform(0.46, 0.60)),
         grid=float(rng.uniform(5.0, 7.0) if gan else rng.uniform(4.0, 6.0)) * strength,
         sharpen=float(rng.uniform(0.9, 1.4)),
-        match=float(rng.uniform(0.72, 0.88) if swap else rng.uniform(0.80, 0.92)),
+        match=float(rng.uniform(0.72, 0.88) if forgery.swap and not gan else rng.uniform(0.80, 0.92)),
         cast=(float(cast[0]), float(cast[1]), float(cast[2])),
-        feather=float(rng.uniform(0.05, 0.09) if swap else rng.uniform(0.07, 0.12)),
+        feather=float(rng.uniform(0.05, 0.09) if forgery.swap and not gan else rng.uniform(0.07, 0.12)),
     )
 
 
@@ -60,18 +61,17 @@ def fit_donor(donor: Face, target: Face) -> Face:
         nose_y=target.nose_y,
         mouth_y=target.mouth_y,
         hair_style="bald",
-        glasses=False,
+        glasses=target.glasses,
     )
 
 
 class Forger:
     """Turns the clean picture of a forged head into what is blended into the frames."""
 
-    def __init__(self, forged: Head, target: Head, method: str, traces: Traces) -> None:
+    def __init__(self, forged: Head, target: Head, forgery: Forgery, traces: Traces) -> None:
         self.traces = traces
-        mask = _inner_face(target.face, target.canvas, traces.feather)
-        if method == "wav2lip":
-            mask = _lower_face(target.face, target.canvas, traces.feather)
+        region = _inner_face if forgery.swap else _lower_face
+        mask = region(target.face, target.canvas, traces.feather)
         rows, columns = np.flatnonzero(mask.max(axis=1) > 0), np.flatnonzero(mask.max(axis=0) > 0)
         self.box = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
         self.mask = np.clip(np.rint(mask[self.box] * 255), 0, 255).astype(np.uint8)
@@ -86,8 +86,9 @@ class Forger:
             max(8, round(height * self.traces.resolution / 2) * 2),
         )
         rows, columns = np.mgrid[0 : small[1], 0 : small[0]]
-        pattern = np.where((rows + columns) % 2 == 0, 1.0, -1.0) + np.where(columns % 2 == 0, 0.5, -0.5)
-        return small, (pattern * self.traces.grid).astype(np.float32)[..., None]
+        fine = np.where((rows + columns) % 2 == 0, 1.0, -1.0)
+        coarse = np.where(rows % 4 < 2, 1.0, -1.0) * np.where(columns % 4 < 2, 1.0, -1.0)
+        return small, ((0.6 * fine + coarse) * self.traces.grid).astype(np.float32)[..., None]
 
     def forge(self, texture: Array) -> Array:
         """Forged picture and its mask on the head's canvas, uint8 [shape=(H, W, 4)], from the forged head's texture."""

@@ -9,24 +9,40 @@ import csv
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from stages.datasets.generator import GenerateSource
-from stages.datasets.generator.plan import CATEGORIES, ClipPlan, Plan, make_plan
+from stages.datasets.generator.plan import (
+    CATEGORIES,
+    FAKE_BOTH,
+    FAKE_PICTURE,
+    FAKE_SOUND,
+    REAL,
+    ClipPlan,
+    Plan,
+    draw_identities,
+    make_plan,
+    plan_clip,
+)
+from stages.errors import UserError
 
 Paths = list[PurePosixPath]
 # Layouts whose lists say "fake" without saying what is: their fakes all have a forged picture.
-_PICTURE_CATEGORIES = ("RealVideo-RealAudio", "FakeVideo-RealAudio", "FakeVideo-FakeAudio")
+_PICTURE_CATEGORIES = (REAL, FAKE_PICTURE, FAKE_BOTH)
 
 
 @dataclass(frozen=True)
 class Writer:
-    """plan: people and clips; paths: one path a clip, relative to the root; lists: writes the layout's own files."""
+    """One layout. plan: people and clips; paths: one a clip, below the root; lists: writes the layout's own files.
+
+    crops: 0 for mp4 files; else each path is a folder of this many face crops.
+    """
 
     plan: Callable[[GenerateSource], Plan]
     paths: Callable[[Plan], Paths]
     lists: Callable[[Path, Plan, Paths], None]
+    crops: int = 0
 
 
 def _write(path: Path, text: str) -> None:
@@ -43,7 +59,7 @@ def _fakeavceleb_paths(plan: Plan) -> Paths:
     for clip in plan.clips:
         person = plan.identities[clip.identity]
         base = f"{clip.take + 1:05d}"
-        if clip.category == "RealVideo-FakeAudio":
+        if clip.category == FAKE_SOUND:
             base += "_fake"
         elif clip.method.endswith("wav2lip"):
             other = clip.face_donor if clip.face_donor is not None else clip.voice_donor
@@ -138,7 +154,151 @@ def _picture_plan(source: GenerateSource) -> Plan:
     return make_plan(source, _PICTURE_CATEGORIES, shared_takes=True)
 
 
+# --- Celeb-DF (v2) --------------------------------------------------------------------------------------------------
+
+_TEST_EVERY = 3  # of the takes: as in the official list, people of the test list also occur in training
+
+
+def _celebdf_plan(source: GenerateSource) -> Plan:
+    """Face swaps only; the last quarter of the people are seen in real clips alone, those of YouTube-real."""
+    plan = make_plan(source, (REAL, FAKE_PICTURE), methods={REAL: ("real",), FAKE_PICTURE: ("faceswap",)})
+    celebrities = _celebrities(plan)
+    return Plan(plan.identities, tuple(c for c in plan.clips if c.identity < celebrities or not c.fake))
+
+
+def _celebrities(plan: Plan) -> int:
+    return max(1, len(plan.identities) * 3 // 4)
+
+
+def _celebdf_paths(plan: Plan) -> Paths:
+    """id0_0000.mp4 and, of target and source, id0_id1_0000.mp4."""
+    paths = []
+    outsiders = 0
+    for clip in plan.clips:
+        if clip.face_donor is not None:
+            name = f"Celeb-synthesis/id{clip.identity}_id{clip.face_donor}_{clip.take:04d}.mp4"
+        elif clip.identity < _celebrities(plan):
+            name = f"Celeb-real/id{clip.identity}_{clip.take:04d}.mp4"
+        else:
+            name = f"YouTube-real/{outsiders:05d}.mp4"
+            outsiders += 1
+        paths.append(PurePosixPath(name))
+    return paths
+
+
+def _in_test(clip: ClipPlan) -> bool:
+    return (clip.identity + clip.take) % _TEST_EVERY == 0
+
+
+def _celebdf_lists(root: Path, plan: Plan, paths: Paths) -> None:
+    """The test list: 1 means real there, and the last line does not end."""
+    listed = [(clip, path) for clip, path in zip(plan.clips, paths, strict=True) if _in_test(clip)]
+    _write(root / "List_of_testing_videos.txt", "\n".join(f"{int(not clip.fake)} {path}" for clip, path in listed))
+
+
+# --- FaceForensics++ ------------------------------------------------------------------------------------------------
+
+_FF_METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+_FF_COMPRESSION = "c23"
+
+
+def _faceforensics_plan(source: GenerateSource) -> Plan:
+    """People in pairs that forge each other, without sound; an odd last person has no partner and is left out."""
+    people = draw_identities(source)
+    paired = len(people) - len(people) % 2
+    videos = paired * source.clips_per_category
+    if videos > 1000:
+        raise UserError(f"layout faceforensics names its originals with three digits: {videos} are more than 1000.")
+    partners = tuple(min(k ^ 1, len(people) - 1) for k in range(len(people)))
+    clips = []
+    for index in range(paired):
+        for take in range(source.clips_per_category):
+            clips.append(plan_clip(source, index, REAL, "real", take, partners))
+            clips += [plan_clip(source, index, FAKE_PICTURE, method, take, partners) for method in _FF_METHODS]
+    return Plan(people, tuple(replace(clip, sound=False) for clip in clips))
+
+
+def _number(plan: Plan, clip: ClipPlan, *, partner: bool = False) -> str:
+    """Three digits of an original: one a person and take."""
+    takes = 1 + max(c.take for c in plan.clips)
+    return f"{(clip.identity ^ int(partner)) * takes + clip.take:03d}"
+
+
+def _faceforensics_paths(plan: Plan) -> Paths:
+    paths = []
+    for clip in plan.clips:
+        if clip.fake:
+            folder = f"manipulated_sequences/{clip.method}/{_FF_COMPRESSION}/videos"
+            name = f"{_number(plan, clip)}_{_number(plan, clip, partner=True)}.mp4"
+        else:
+            folder, name = f"original_sequences/youtube/{_FF_COMPRESSION}/videos", f"{_number(plan, clip)}.mp4"
+        paths.append(PurePosixPath(folder, name))
+    return paths
+
+
+def _faceforensics_lists(root: Path, plan: Plan, paths: Paths) -> None:
+    """Three lists of pairs; every list gets some where there are three pairs of people."""
+    del paths
+    splits: dict[str, list[list[str]]] = {"train": [], "val": [], "test": []}
+    for clip in plan.clips:
+        if not clip.fake and clip.identity % 2 == 0:
+            pair = [_number(plan, clip), _number(plan, clip, partner=True)]
+            splits[_third(clip.identity // 2)].append(pair)
+    for name, pairs in splits.items():
+        _write(root / "splits" / f"{name}.json", json.dumps(pairs, indent=2))
+
+
+def _third(index: int) -> str:
+    """Train, test and val in turn, train more often."""
+    return ("train", "test", "val", "train", "train")[index % 5]
+
+
+# --- class folders --------------------------------------------------------------------------------------------------
+
+
+def _folder_paths(plan: Plan) -> Paths:
+    """train|val|test / real|fake / [method], split by person."""
+    paths = []
+    for clip in plan.clips:
+        place = f"{_third(clip.identity)}/" + (f"fake/{clip.method}" if clip.fake else "real")
+        paths.append(PurePosixPath(place, f"{plan.identities[clip.identity].name}_{clip.take:02d}.mp4"))
+    return paths
+
+
+def _no_lists(root: Path, plan: Plan, paths: Paths) -> None:
+    del root, plan, paths
+
+
+# --- DeepfakeBench --------------------------------------------------------------------------------------------------
+
+_BENCH = "Celeb-DF-v2"
+
+
+def _bench_paths(plan: Plan) -> Paths:
+    """Celeb-DF's names, each a folder of crops."""
+    return [PurePosixPath(_BENCH, p.parent, "frames", p.stem) for p in _celebdf_paths(plan)]
+
+
+def _bench_lists(root: Path, plan: Plan, paths: Paths) -> None:
+    """The JSON list. As in those of that project, train names the test videos too and val is a copy of test."""
+    labels: dict[str, dict[str, dict[str, object]]] = {
+        label: {"train": {}, "val": {}, "test": {}} for label in ("CelebDFv2_real", "CelebDFv2_fake")
+    }
+    for clip, path in zip(plan.clips, paths, strict=True):
+        label = "CelebDFv2_fake" if clip.fake else "CelebDFv2_real"
+        row = {"label": label, "frames": [str(path / f"{k:03d}.png") for k in range(min(_BENCH_CROPS, clip.frames))]}
+        for split in ("train", "val", "test") if _in_test(clip) else ("train",):
+            labels[label][split][path.name] = row
+    _write(root / f"{_BENCH}.json", json.dumps({_BENCH: labels}))
+
+
+_BENCH_CROPS = 8
+
 WRITERS: dict[str, Writer] = {
     "fakeavceleb": Writer(make_plan, _fakeavceleb_paths, _fakeavceleb_lists),
     "dfdc": Writer(_picture_plan, _dfdc_paths, _dfdc_lists),
+    "celebdf": Writer(_celebdf_plan, _celebdf_paths, _celebdf_lists),
+    "faceforensics": Writer(_faceforensics_plan, _faceforensics_paths, _faceforensics_lists),
+    "folder": Writer(_picture_plan, _folder_paths, _no_lists),
+    "deepfakebench": Writer(_celebdf_plan, _bench_paths, _bench_lists, crops=_BENCH_CROPS),
 }

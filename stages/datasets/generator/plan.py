@@ -5,6 +5,7 @@ Planning is pure and takes no time; rendering a clip needs its plan and nothing 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,15 +14,43 @@ from stages.datasets.generator import GenerateSource
 from stages.datasets.generator.anatomy import GENDERS, RACES, Identity, draw_face, draw_voice
 
 CATEGORIES = ("RealVideo-RealAudio", "RealVideo-FakeAudio", "FakeVideo-RealAudio", "FakeVideo-FakeAudio")
-# The forgery methods of FakeAVCeleb (Khalid et al. 2021) by category; each identity gets every method in turn.
-METHODS: dict[str, tuple[str, ...]] = {
-    "RealVideo-RealAudio": ("real",),
-    "RealVideo-FakeAudio": ("rtvc",),
-    "FakeVideo-RealAudio": ("faceswap", "fsgan", "wav2lip"),
-    "FakeVideo-FakeAudio": ("faceswap-wav2lip", "wav2lip", "fsgan-wav2lip"),
+REAL, FAKE_SOUND, FAKE_PICTURE, FAKE_BOTH = CATEGORIES
+VISUALLY_FAKE = frozenset({FAKE_PICTURE, FAKE_BOTH})
+AUDIBLY_FAKE = frozenset({FAKE_SOUND, FAKE_BOTH})
+
+
+@dataclass(frozen=True)
+class Forgery:
+    """What a method does to the picture. swap: puts another face in; redraw: makes a new mouth; gan: a generator with
+    a finer result and a stronger grid than an autoencoder's.
+    """
+
+    swap: bool = False
+    redraw: bool = False
+    gan: bool = False
+
+
+# By the data sets' names: FakeAVCeleb (Khalid et al. 2021), then FaceForensics++ (Roessler et al. 2019).
+FORGERIES: dict[str, Forgery] = {
+    "real": Forgery(),
+    "rtvc": Forgery(),
+    "faceswap": Forgery(swap=True),
+    "fsgan": Forgery(swap=True, gan=True),
+    "wav2lip": Forgery(redraw=True),
+    "faceswap-wav2lip": Forgery(swap=True, redraw=True),
+    "fsgan-wav2lip": Forgery(swap=True, redraw=True, gan=True),
+    "Deepfakes": Forgery(swap=True),
+    "Face2Face": Forgery(redraw=True),
+    "FaceSwap": Forgery(swap=True),
+    "NeuralTextures": Forgery(redraw=True, gan=True),
 }
-VISUALLY_FAKE = frozenset({"FakeVideo-RealAudio", "FakeVideo-FakeAudio"})
-AUDIBLY_FAKE = frozenset({"RealVideo-FakeAudio", "FakeVideo-FakeAudio"})
+# FakeAVCeleb's methods by category; the identities get a category's methods in turn.
+METHODS: dict[str, tuple[str, ...]] = {
+    REAL: ("real",),
+    FAKE_SOUND: ("rtvc",),
+    FAKE_PICTURE: ("faceswap", "fsgan", "wav2lip"),
+    FAKE_BOTH: ("faceswap-wav2lip", "wav2lip", "fsgan-wav2lip"),
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +73,12 @@ class ClipPlan:
     size: int
     crf: int
     look: str
+    sound: bool = True
+
+    @property
+    def forgery(self) -> Forgery:
+        """What the method does to the picture."""
+        return FORGERIES[self.method]
 
     @property
     def visually_fake(self) -> bool:
@@ -69,18 +104,25 @@ class Plan:
     clips: tuple[ClipPlan, ...]
 
 
-def make_plan(source: GenerateSource, categories: tuple[str, ...] = CATEGORIES, *, shared_takes: bool = False) -> Plan:
+def make_plan(
+    source: GenerateSource,
+    categories: tuple[str, ...] = CATEGORIES,
+    *,
+    methods: Mapping[str, tuple[str, ...]] = METHODS,
+    shared_takes: bool = False,
+) -> Plan:
     """Plan a data set: every identity has `clips_per_category` clips in every category.
 
     A take is one filmed scene. The fakes of the picture are made from takes whose picture also occurs unforged, so that
-    real and fake pictures differ in nothing but the forgery; no two clips show the same unforged take.
+    real and fake pictures differ in nothing but the forgery; no two clips show the same unforged picture.
 
     Args:
         source: how much of what.
-        categories: those to make, a subset of CATEGORIES that begins with the real one.
+        categories: those to make, a subset of CATEGORIES.
+        methods: the methods of each category, which the identities get in turn.
         shared_takes: make every fake from one of the real clips (for layouts that name a fake's original).
     """
-    identities = _draw_identities(source)
+    identities = draw_identities(source)
     donors = _donors(identities)
     per = source.clips_per_category
     clips = []
@@ -88,36 +130,29 @@ def make_plan(source: GenerateSource, categories: tuple[str, ...] = CATEGORIES, 
         for category in categories:
             for k in range(per):
                 second = category in AUDIBLY_FAKE and not shared_takes
-                take = k + (per if second else 0)
-                methods = METHODS[category]
-                method = methods[(index * per + k) % len(methods)]
-                clips.append(_plan_clip(source, identities, donors, index, category, take, method))
+                names = methods[category]
+                method = names[(index * per + k) % len(names)]
+                clips.append(plan_clip(source, index, category, method, k + (per if second else 0), donors))
     return Plan(identities, tuple(clips))
 
 
-def _plan_clip(
-    source: GenerateSource,
-    identities: tuple[Identity, ...],
-    donors: tuple[int, ...],
-    index: int,
-    category: str,
-    take: int,
-    method: str,
+def plan_clip(
+    source: GenerateSource, index: int, category: str, method: str, take: int, donors: tuple[int, ...]
 ) -> ClipPlan:
+    """Plan one clip. donors: who lends each identity a face [len = number of identities]."""
     take_seed = (source.seed, 1, index, take)
     rng = np.random.default_rng(take_seed)
     frames = max(2, round(source.clip_s * source.fps * rng.uniform(0.95, 1.05)))
-    swapped = "faceswap" in method or "fsgan" in method
-    voice = (index + 1 + int(rng.integers(len(identities) - 1))) % len(identities)
+    voice = (index + 1 + int(rng.integers(len(donors) - 1))) % len(donors)
     return ClipPlan(
         category=category,
         method=method,
         identity=index,
         take=take,
-        face_donor=donors[index] if swapped else None,
+        face_donor=donors[index] if FORGERIES[method].swap else None,
         voice_donor=voice if category in AUDIBLY_FAKE else None,
         take_seed=take_seed,
-        forge_seed=(source.seed, 2, index, take, CATEGORIES.index(category)),
+        forge_seed=(source.seed, 2, index, take, list(FORGERIES).index(method)),
         frames=frames,
         fps=source.fps,
         size=source.size,
@@ -126,7 +161,7 @@ def _plan_clip(
     )
 
 
-def _draw_identities(source: GenerateSource) -> tuple[Identity, ...]:
+def draw_identities(source: GenerateSource) -> tuple[Identity, ...]:
     """Draw people spread evenly over the folders' races and genders."""
     count = source.identities * source.scale
     rng = np.random.default_rng((source.seed, 0))

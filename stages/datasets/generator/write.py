@@ -30,9 +30,10 @@ def write_dataset(
     paths = writer.paths(plan)
     jobs = []
     for clip, relative in zip(plan.clips, paths, strict=True):
-        named = {clip.identity, clip.face_donor, clip.voice_donor} - {None}
-        jobs.append((clip, {index: plan.identities[index] for index in named if index is not None}, root / relative))
-    for _, _, path in jobs:
+        named = {index for index in (clip.identity, clip.face_donor, clip.voice_donor) if index is not None}
+        people = {index: plan.identities[index] for index in sorted(named)}
+        jobs.append((clip, people, root / relative, writer.crops))
+    for _, _, path, _ in jobs:
         path.parent.mkdir(parents=True, exist_ok=True)
     total = len(jobs)
     if workers <= 1:
@@ -52,10 +53,13 @@ def write_dataset(
     return total
 
 
-def _render(clip: ClipPlan, people: dict[int, Identity], path: Path) -> None:
+def _render(clip: ClipPlan, people: dict[int, Identity], path: Path, crops: int) -> None:
     import cv2
 
-    from stages.datasets.generator.clip import write_clip
+    from stages.datasets.generator.clip import write_clip, write_crops
 
     cv2.setNumThreads(1)
-    write_clip(clip, people, path)
+    if crops:
+        write_crops(clip, people, path, count=crops, size=256)
+    else:
+        write_clip(clip, people, path)
