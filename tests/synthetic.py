@@ -50,7 +50,7 @@ def picture(clip: Clip, frame: int, size: int) -> np.ndarray:
         quarter = size // 4
         y, x = np.mgrid[0:size, 0:size]
         inside = (abs(y - size // 2) < quarter) & (abs(x - size // 2) < quarter)
-        image[inside & ((y // 4 + x // 4) % 2 == 0)] += 45
+        image[inside & ((y // 4 + x // 4) % 2 == 0)] += 80
     return np.clip(image, 0, 255).astype(np.uint8)
 
 

@@ -66,9 +66,9 @@ class Augmentation:
                 )
             return True
         if step.name == "Normalize":
-            given = (step.params.get("mean"), step.params.get("std"))
-            for asked, own in zip(given, (mean, std), strict=True):
-                if asked is not None and not np.allclose(asked, own, atol=1e-6):
+            given = (step.params.get("mean", mean), step.params.get("std", std))
+            for wanted, own in zip(given, (mean, std), strict=True):
+                if not np.allclose(wanted, own, atol=1e-6):
                     raise UserError(
                         f"{where}: Normalize with mean {given[0]}, std {given[1]}, but the detector normalises with "
                         f"mean {list(mean)}, std {list(std)}: leave the step out."

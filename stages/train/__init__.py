@@ -1,0 +1,1 @@
+"""The train stage: one detector, chosen in params.yaml, trained with Lightning into models/detector/."""

@@ -1,0 +1,267 @@
+"""The training loop's content for Lightning: steps, validation, figures of each epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from stages.detectors.base import Detector
+from stages.errors import UserError
+from stages.loading.batches import LoaderSettings, make_loader, to_inputs
+from stages.loading.crops import RawBatch
+from stages.recipe import Recipe
+from stages.train.data import TrainData
+from stages.train.failures import LossWatch
+from stages.train.optim import gradient_norm, make_optimizer, make_schedule
+from stages.train.progress import ProgressLines
+from stages.train.tracking import Tracker
+from stages.train.validation import Scored, figures
+
+
+@dataclass
+class Prepared:
+    """A batch on the detector's device."""
+
+    inputs: dict[str, Tensor]
+    rows: Tensor  # (B,) on the CPU
+    skipped: Tensor  # (K,) on the CPU
+
+
+class Meter:
+    """Running sums of named values, kept on their device so that adding waits for nothing."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        """Add one step's values, each a scalar."""
+        for name, value in values.items():
+            value = value.detach().double()
+            self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
+        self.count += 1
+
+    def means(self) -> dict[str, float]:
+        """The mean of each value since the last reset."""
+        return {name: float(value) / self.count for name, value in self.sums.items()}
+
+    def reset(self) -> None:
+        """Begin again."""
+        self.sums, self.count = {}, 0
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"sums": {name: value.cpu() for name, value in self.sums.items()}, "count": self.count}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        self.sums, self.count = dict(state["sums"]), int(state["count"])
+
+
+class Training(L.LightningModule):
+    """Trains one detector; keeps one row of figures an epoch in `history`.
+
+    Randomness (dropout, noise) is seeded anew for every batch from the seed, the epoch, the batch and the process, so
+    that a resumed training continues with the very numbers that an uninterrupted one draws.
+
+    Args:
+        detector: what is trained.
+        data: what it is trained and validated on.
+        recipe: how; its batch_size is a number.
+        batch_size: of one process.
+        loader: how batches are loaded.
+        seed: of everything random.
+    """
+
+    def __init__(
+        self, detector: Detector, data: TrainData, recipe: Recipe, *, batch_size: int, loader: LoaderSettings, seed: int
+    ) -> None:
+        super().__init__()
+        self.detector, self.data, self.recipe = detector, data, recipe
+        self.batch_size, self.loader_settings, self.seed = batch_size, loader, seed
+        self.anomaly = detector.trains_on == "real"
+        self.watch = LossWatch()
+        self.meter, self.norms, self.val_meter = Meter(), Meter(), Meter()
+        self.history: list[dict[str, float]] = []
+        self.skipped: dict[str, set[int]] = {"train": set(), "val": set()}
+        self.trackers: list[Tracker] = []
+        self.finished = False
+        self.lines = ProgressLines()
+        self._scored: list[tuple[np.ndarray, np.ndarray]] = []
+        self._val_figures: dict[str, float] = {}
+        self._norm: Tensor | None = None
+
+    # data
+
+    def train_dataloader(self) -> DataLoader[RawBatch]:
+        """Batches of this process; a resumed epoch begins where it was left."""
+        self.sampler = self.data.train_sampler(self.batch_size, self.global_rank, self.trainer.world_size)
+        fit = self.trainer.fit_loop
+        done = fit.epoch_loop.batch_progress.current.ready
+        self.sampler.set_epoch(
+            fit.epoch_progress.current.processed,  # type: ignore[attr-defined]
+            done if done < len(self.sampler) else 0,
+        )
+        return make_loader(self.data.train, self.sampler, self.loader_settings)
+
+    def val_dataloader(self) -> DataLoader[RawBatch]:
+        """This process's part of the validation samples."""
+        plans = self.data.val_sampler(self.recipe.eval_batch_size, self.global_rank, self.trainer.world_size)
+        return make_loader(self.data.val, plans, self.loader_settings)
+
+    def transfer_batch_to_device(self, batch: RawBatch, device: torch.device, dataloader_idx: int) -> Any:  # noqa: ARG002
+        """Raw bytes to the device, normalised there."""
+        inputs = to_inputs(batch, device, mean=self.detector.mean, std=self.detector.std)
+        return Prepared(inputs, batch["rows"], batch["skipped"])
+
+    # training
+
+    def on_train_epoch_start(self) -> None:
+        """Choose the epoch's samples."""
+        self.sampler.set_epoch(self.current_epoch)
+        self.meter.reset()
+
+    def on_train_batch_start(self, batch: Prepared, batch_idx: int) -> None:  # noqa: ARG002
+        """Seed what the detector draws in this batch."""
+        parts = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx, self.global_rank])
+        torch.manual_seed(int(parts.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+    def training_step(self, batch: Prepared, batch_idx: int) -> Tensor:
+        """One batch's loss.
+
+        Raises:
+            UserError: no picture of it can be read, or an earlier loss is not finite.
+        """
+        self.skipped["train"].update(batch.skipped.tolist())
+        if len(batch.rows) == 0:
+            listed = self.data.train.describe(batch.skipped[:3])
+            raise UserError(
+                f"none of the {len(batch.skipped)} samples of a batch can be read, such as {listed}: the "
+                "shards are damaged; `dvc checkout` restores them, `dvc repro -f` rebuilds them."
+            )
+        progress = (self.current_epoch + batch_idx / max(1, len(self.sampler))) / self.recipe.epochs
+        output = self.detector(batch.inputs)
+        parts = self.detector.loss(output, batch.inputs, progress=progress)
+        self.watch.add(parts, self.current_epoch, batch_idx, self._video_ids(batch.rows))
+        self.meter.add(parts)
+        self.log("loss", parts["loss"].detach(), prog_bar=True, logger=False, batch_size=len(batch.rows))
+        return parts["loss"]
+
+    def _video_ids(self, rows: Tensor) -> list[str]:
+        return [sample["video_id"] for sample in self.data.train.describe(rows)]
+
+    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+        """Measure the gradient's norm, and clip it where the recipe says so."""
+        self._norm = gradient_norm(self.detector, self.recipe.clip)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Note the gradient's norm of an optimizer step."""
+        if self._norm is not None:
+            self.norms.add({"grad_norm": self._norm})
+            self._norm = None
+
+    def configure_optimizers(self) -> Any:
+        """The recipe's optimizer and schedule, stepped with each optimizer step."""
+        optimizer = make_optimizer(self.detector, self.recipe)
+        batches = len(self.data.train_sampler(self.batch_size, 0, self.trainer.world_size))
+        steps = -(-batches // self.recipe.accumulate)
+        schedule = make_schedule(optimizer, self.recipe, steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    # validation
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin to collect."""
+        self._scored = []
+        self.val_meter.reset()
+
+    def validation_step(self, batch: Prepared, batch_idx: int) -> None:  # noqa: ARG002
+        """Score one batch."""
+        self.skipped["val"].update(batch.skipped.tolist())
+        if len(batch.rows) == 0:
+            return
+        output = self.detector(batch.inputs)
+        scores = self.detector.score(output)
+        self._scored.append((batch.rows.numpy(), scores.float().cpu().numpy()))
+        weight = float(len(batch.rows))
+        parts = self.detector.loss(output, batch.inputs, progress=1.0)
+        self.val_meter.add({name: value * weight for name, value in parts.items()} | {"n": torch.tensor(weight)})
+
+    def on_validation_epoch_end(self) -> None:
+        """Figures over all processes' scores."""
+        scored = Scored.gather(self._gathered(self._scored))
+        index = self.data.val.index
+        found = figures(scored, index.video, index.videos.labels, anomaly=self.anomaly)
+        sums = self.val_meter.means()
+        count = sums.pop("n")
+        losses = {f"val_{name}": value / count for name, value in sums.items()}
+        self._val_figures = {**found, **self._averaged(losses)}
+        # Of equal video AUCs, which a small split often has, the better frame AUC is the better checkpoint.
+        select = found.get("val_log_prob", found.get("val_auc", 0.0) + 1e-4 * found.get("val_frame_auc", 0.0))
+        for name, value in {**self._val_figures, "val_select": select}.items():
+            self.log(name, value, prog_bar=name in ("val_auc", "val_log_prob"), logger=False, batch_size=1)
+
+    def _gathered(self, parts: list[Any]) -> list[Any]:
+        """The same list of every process, put together."""
+        if self.trainer.world_size == 1:
+            return parts
+        everyone: list[Any] = [None] * self.trainer.world_size
+        torch.distributed.all_gather_object(everyone, parts)
+        return [part for one in everyone for part in one]
+
+    def _averaged(self, values: dict[str, float]) -> dict[str, float]:
+        """Mean over the processes."""
+        if self.trainer.world_size == 1:
+            return values
+        everyone = self._gathered([values])
+        return {name: sum(one[name] for one in everyone) / len(everyone) for name in values}
+
+    # figures
+
+    def on_train_start(self) -> None:
+        """Hand the epochs before an interruption to the trackers, whose outputs DVC removed."""
+        for epoch, row in enumerate(self.history):
+            self._track(epoch, row)
+
+    def _track(self, epoch: int, row: dict[str, float]) -> None:
+        if self.trainer.is_global_zero:
+            for tracker in self.trackers:
+                tracker.log(epoch, row)
+
+    def on_train_epoch_end(self) -> None:
+        """Add the epoch's row to the history."""
+        self.watch.flush()
+        groups = self.trainer.optimizers[0].param_groups
+        rates = {f"lr_{group['name']}": float(group["lr"]) for group in groups}
+        train = self._averaged({f"train_{name}": value for name, value in self.meter.means().items()})
+        row = {**train, **self._val_figures, **rates, **self.norms.means(), **self.detector.epoch_report()}
+        self.history.append(row)
+        self.norms.reset()
+        self._track(len(self.history) - 1, row)
+        if self.trainer.is_global_zero:
+            samples = len(self.sampler) * self.batch_size * self.trainer.world_size
+            self.lines.epoch_line(self.trainer, row, samples)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what Lightning does not know of."""
+        checkpoint["figures"] = {
+            "history": self.history,
+            "meter": self.meter.state(),
+            "norms": self.norms.state(),
+            "skipped": {split: sorted(rows) for split, rows in self.skipped.items()},
+            "finished": self.finished,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it up again."""
+        state = checkpoint["figures"]
+        self.history = list(state["history"])
+        self.meter.load(state["meter"])
+        self.norms.load(state["norms"])
+        self.skipped = {split: set(rows) for split, rows in state["skipped"].items()}

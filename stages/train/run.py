@@ -1,0 +1,66 @@
+"""The train stage from params to its outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+
+from stages.params import Params
+from stages.per_video import dataset_folder
+from stages.train import resume
+from stages.train.data import artifacts, open_data
+from stages.train.fit import fit
+from stages.train.module import Training
+from stages.train.result import write_result
+from stages.train.setup import (
+    artifact_files,
+    augmentation,
+    build_detector,
+    chosen_recipe,
+    loader_settings,
+    packages,
+    prepare_torch,
+)
+from stages.train.tracking import make_trackers
+
+
+def train(params: Params) -> dict[str, Any] | None:
+    """Train the detector that params.train names, or go on where an interrupted training of the same params stopped.
+
+    Returns:
+        What went to metrics/train.json; None in the other processes of a training on several devices.
+    Raises:
+        UserError: something the user can mend, before training where possible.
+    """
+    chosen = params.train
+    params.dataset(chosen.dataset)
+    recipe = chosen_recipe(params)
+    prepare_torch(recipe)
+    L.seed_everything(chosen.seed, verbose=False)
+    detector = build_detector(params, recipe)
+    augment = augmentation(params, recipe, detector)
+    folder = dataset_folder(chosen.dataset)
+    data = open_data(folder, detector, recipe, seed=chosen.seed, augment=None if augment is None else augment.seeded)
+    hashes = resume.hash_files(artifact_files(folder, artifacts(detector.inputs)))
+    inputs = {
+        "train": chosen.model_dump(mode="json"),
+        "recipe": recipe.fingerprint(),
+        "detector": detector.settings.model_dump(mode="json"),
+        "data": hashes,
+        "packages": packages(),
+    }
+    workspace = resume.Workspace(inputs)
+    if message := workspace.open():
+        print(message)
+    module = Training(
+        detector, data, recipe, batch_size=int(recipe.batch_size), loader=loader_settings(recipe), seed=chosen.seed
+    )
+    module.trackers = make_trackers(recipe, inputs)
+    if not fit(module, workspace, chosen.recipe):
+        return None
+    for tracker in module.trackers:
+        tracker.close()
+    metrics = write_result(module, workspace, params, hashes)
+    workspace.close()
+    return metrics

@@ -1,0 +1,133 @@
+"""What is made ready before training: torch's switches, the detector, the augmentation, the loaders' settings."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from stages import bundle
+from stages.detectors import registry
+from stages.detectors.base import Detector
+from stages.errors import UserError
+from stages.host import cpu_count
+from stages.loading.batches import LoaderSettings
+from stages.loading.transforms import Augmentation
+from stages.params import Params
+from stages.recipe import Recipe
+
+# Those whose version can change a trained detector.
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning",
+    "albumentations",
+    "opencv-python-headless",
+    "numpy",
+    "pyarrow",
+)
+# More loader workers than this feed no GPU faster.
+MAX_WORKERS = 16
+
+
+def chosen_recipe(params: Params) -> Recipe:
+    """The recipe that params.train names, with its overrides for the detector.
+
+    Raises:
+        UserError: there is no such recipe.
+    """
+    name = params.train.recipe
+    if name not in params.recipes:
+        raise UserError(f"params.yaml has no entry `recipes.{name}`; it has {', '.join(sorted(params.recipes))}.")
+    return params.recipes[name].for_detector(params.train.detector)
+
+
+def on_gpu(recipe: Recipe) -> bool:
+    """Whether the recipe's accelerator comes out as a CUDA device here.
+
+    Raises:
+        UserError: it asks for a GPU and there is none.
+    """
+    there = torch.cuda.is_available()
+    if recipe.accelerator == "gpu" and not there:
+        raise UserError("the recipe's accelerator is gpu, and there is none: set `accelerator: auto` or `cpu`.")
+    return there and recipe.accelerator != "cpu"
+
+
+def prepare_torch(recipe: Recipe) -> None:
+    """Set what holds for the whole process: matrix precision, and no filling of fresh memory in deterministic mode."""
+    torch.set_float32_matmul_precision("high" if recipe.tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = recipe.tf32
+    # Filling fresh memory in deterministic mode costs time, and nothing here reads such memory.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def build_detector(params: Params, recipe: Recipe) -> Detector:
+    """The detector that params.train names, with the recipe's image size and, if asked for, an earlier one's weights.
+
+    Raises:
+        UserError: unknown name or settings, or weights that cannot be had or do not fit.
+    """
+    name, start = params.train.detector, params.train.init_from
+    settings = dict(params.detectors.get(name, {}))
+    if recipe.image_size is not None:
+        settings["image_size"] = recipe.image_size
+    if start is not None and "pretrained" in settings:
+        settings["pretrained"] = False  # all weights come from the earlier detector
+    detector = registry.build(name, settings)
+    if start is not None:
+        path = start / bundle.WEIGHTS if start.is_dir() else start
+        bundle.load_strictly(detector, bundle.load_weights(path), path)
+    if recipe.channels_last and detector.channels_last:
+        detector.to(memory_format=torch.channels_last)
+    if recipe.gradient_checkpointing:
+        detector.set_gradient_checkpointing(True)
+    return detector
+
+
+def augmentation(params: Params, recipe: Recipe, detector: Detector) -> Augmentation | None:
+    """The recipe's transforms for the detector's pictures; None where there are none.
+
+    Raises:
+        UserError: the list names what does not exist, or is given for an audio-visual detector.
+    """
+    where = f"recipes.{params.train.recipe}.transforms"
+    if not recipe.transforms:
+        return None
+    if "image" not in detector.inputs:
+        raise UserError(
+            f"{where}: {detector.name} reads no face crops; set `by_detector.{detector.name}.transforms: []`."
+        )
+    return Augmentation(recipe.transforms, detector.image_size, where=where, mean=detector.mean, std=detector.std)
+
+
+def loader_settings(recipe: Recipe) -> LoaderSettings:
+    """How batches are loaded on this machine. Without a GPU, `auto` workers are none: training needs all cores."""
+    gpu = on_gpu(recipe)
+    if recipe.workers != "auto":
+        workers = recipe.workers
+    elif gpu:
+        local = torch.cuda.device_count() if recipe.devices == "auto" else recipe.devices
+        workers = min(MAX_WORKERS, max(1, cpu_count() // max(1, local)))
+    else:
+        workers = 0
+    return LoaderSettings(workers, recipe.prefetch, recipe.persistent_workers, recipe.pin_memory and gpu)
+
+
+def packages() -> dict[str, str]:
+    """Versions of Python and of what shapes a training; what is not installed is left out."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def artifact_files(folder: Path, names: list[str]) -> list[Path]:
+    """splits.parquet and the folders of some stages' tables."""
+    return [folder / "splits.parquet", *(folder / name for name in names)]

@@ -1,0 +1,104 @@
+"""The train stage end to end, on a small dataset and a small detector."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from stages import bundle
+from stages.errors import UserError
+from stages.params import load
+from stages.train.run import train
+from tests.train import tiny  # noqa: F401  # registers the detector
+
+Write = Callable[..., Path]
+
+
+def run(write: Write, **changes: Any) -> dict[str, Any]:
+    """Train with some params."""
+    metrics = train(load(write(**changes)))
+    assert metrics is not None
+    return metrics
+
+
+def test_learns_and_writes_a_bundle(project: Path, write_params: Write) -> None:
+    metrics = run(write_params, epochs=6)
+    assert metrics["best"]["val_auc"] > 0.9
+    assert metrics["epochs"] == 6
+    assert metrics["data"]["train"]["videos"] == {"real": 4, "fake": 4}
+    assert json.loads((project / "metrics/train.json").read_text()) == metrics
+    info, detector = bundle.load(project / "models/detector")
+    assert info.detector == "tiny"
+    assert info.image_size == 32
+    assert info.preprocess["faces"]["frames_per_video"] == 22
+    assert set(info.data) == {"data/made/splits.parquet", "data/made/faces"}
+    assert not detector.training
+    assert "The test split was not read" in (project / "models/detector/README.md").read_text()
+    assert {p.name for p in (project / "models/detector").iterdir()} == {
+        "model.safetensors",
+        "detector.json",
+        "README.md",
+    }
+    assert not (project / "lightning_logs").exists()
+    assert not list((project / ".cache/train").glob("*/last.ckpt"))
+
+
+def test_two_runs_give_the_same_bytes(project: Path, write_params: Write) -> None:
+    one = run(write_params)
+    weights = (project / "models/detector/model.safetensors").read_bytes()
+    info = (project / "models/detector/detector.json").read_bytes()
+    assert run(write_params) == one
+    assert (project / "models/detector/model.safetensors").read_bytes() == weights
+    assert (project / "models/detector/detector.json").read_bytes() == info
+
+
+def test_workers_change_nothing(project: Path, write_params: Write) -> None:
+    steps = [{"name": "HorizontalFlip"}, {"name": "ColorJitter"}]
+    run(write_params, transforms=steps, workers=0, epochs=2)
+    weights = load_file(project / "models/detector/model.safetensors")
+    run(write_params, transforms=steps, workers=2, epochs=2)
+    again = load_file(project / "models/detector/model.safetensors")
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+def test_seed_matters(project: Path, write_params: Write) -> None:
+    run(write_params, epochs=1)
+    weights = load_file(project / "models/detector/model.safetensors")
+    path = write_params(epochs=1)
+    path.write_text(path.read_text().replace("seed: 1", "seed: 2"))
+    train(load(path))
+    assert not torch.equal(weights["fc.weight"], load_file(project / "models/detector/model.safetensors")["fc.weight"])
+
+
+@pytest.mark.usefixtures("project")
+def test_the_test_split_is_never_opened(write_params: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stages.loading import index
+
+    opened: list[str] = []
+    original = index.StoredPictures.get
+
+    def watched(self: Any, row: int) -> Any:
+        opened.append("read")
+        return original(self, row)
+
+    monkeypatch.setattr(index.StoredPictures, "get", watched)
+    metrics = run(write_params, epochs=1)
+    total = sum(sum(metrics["data"][split]["samples"].values()) for split in ("train", "val"))
+    assert total == 16 * 6
+    assert opened
+
+
+@pytest.mark.usefixtures("project")
+def test_unknown_recipe_and_detector(write_params: Write) -> None:
+    path = write_params()
+    path.write_text(path.read_text().replace("recipe: smoke", "recipe: smok"))
+    with pytest.raises(UserError, match=r"no entry `recipes.smok`; it has smoke"):
+        train(load(path))
+    with pytest.raises(UserError, match=r"no detector 'xceptoin'.*xception"):
+        run(write_params, detector="xceptoin")
