@@ -1,0 +1,55 @@
+"""python -m stages.evaluate [--dataset NAME | --compare A B]: judge the trained detector, or compare two detectors."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from stages.errors import run_cli
+from stages.params import load
+
+
+def main() -> None:
+    """Judge on one dataset or on all of run.datasets; or compare two predictions.parquet."""
+    parser = argparse.ArgumentParser(prog="python -m stages.evaluate", description=__doc__)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--dataset", help="a name under `datasets` in params.yaml; all of run.datasets by default")
+    what.add_argument(
+        "--compare",
+        nargs=2,
+        type=Path,
+        metavar=("A", "B"),
+        help="two predictions.parquet of the same videos: differences with intervals and p-values",
+    )
+    asked = parser.parse_args()
+    params = load()
+    if asked.compare:
+        from stages.evaluate.compare import compare_files, in_words
+
+        first, second = asked.compare
+        print(in_words(compare_files(first, second, params.evaluate)))
+        return
+    from stages.evaluate.run import evaluate
+    from stages.host import tune_allocator
+
+    tune_allocator()
+    if asked.dataset:
+        params.dataset(asked.dataset)
+    for name in [asked.dataset] if asked.dataset else params.run.datasets:
+        print(_summary(name, evaluate(name, params.evaluate)))
+
+
+def _summary(name: str, figures: dict[str, Any]) -> str:
+    covered, video = figures["coverage"], figures["video"]
+    scored = f"evaluate {name}: {covered['scored']} of {covered['videos']} test videos scored"
+    if video["auc"] is None:
+        reasons = [item["reason"] for item in figures["undefined"] if item["figure"] == "video.auc"]
+        return f"{scored}; video AUC undefined: {', '.join(reasons)}"
+    bounds = next(value for key, value in figures.items() if key.startswith("interval_"))["video"]["auc"]
+    interval = f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""
+    return f"{scored}; video AUC {video['auc']:.3f}{interval}, ACC {video['acc']:.3f}, EER {video['eer']:.3f}"
+
+
+if __name__ == "__main__":
+    run_cli(main)

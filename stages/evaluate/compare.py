@@ -1,0 +1,97 @@
+"""Is one detector really better than another? A paired bootstrap over the videos that both have scored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from stages.errors import UserError
+from stages.evaluate.bootstrap import distribution, interval, p_value
+from stages.evaluate.metrics import Figures, Sample, undefined
+from stages.evaluate.predictions import read_predictions
+from stages.params import EvaluateParams
+
+FIGURES = ("auc", "ap", "eer", "acc", "balanced_acc", "tpr_at_1pct_fpr", "log_loss", "brier", "ece")
+
+
+def compare_files(first: Path, second: Path, params: EvaluateParams) -> dict[str, Any]:
+    """Compare two predictions.parquet; see `compare`."""
+    found = compare(read_predictions(first), read_predictions(second), params)
+    return {"a": str(first), "b": str(second), **found}
+
+
+def compare(first: pa.Table, second: pa.Table, params: EvaluateParams) -> dict[str, Any]:
+    """Differences B - A of the video figures, with interval and p-value.
+
+    The same resamples of videos serve both detectors, so what makes a video hard for both cancels.
+
+    Args:
+        first, second: predictions A and B on one dataset, each with its own threshold.
+        params: resamples, seed, confidence, bins.
+    Returns:
+        `videos` compared, `left_out`, and a row a figure: a, b, difference, low, high, p; None where undefined.
+    Raises:
+        UserError: no labelled video was scored by both, or their labels differ.
+    """
+    rows = [
+        {row["video_id"]: row for row in table.to_pylist() if row["score"] is not None and row["label"] is not None}
+        for table in (first, second)
+    ]
+    both = [video_id for video_id in rows[0] if video_id in rows[1]]
+    if not both:
+        raise UserError("no labelled video was scored in both predictions: are they of the same dataset?")
+    differ = [video_id for video_id in both if rows[0][video_id]["label"] != rows[1][video_id]["label"]]
+    if differ:
+        raise UserError(
+            f"the predictions disagree on the label of {differ[0]} ({len(differ)} in all): the detectors are judged "
+            "against different labels (picture alone, or picture and sound) and cannot be compared."
+        )
+    labels = np.array([rows[0][video_id]["label"] for video_id in both])
+    sides = []
+    for side in rows:
+        scores = np.array([side[video_id]["score"] for video_id in both])
+        sides.append(Figures(Sample.of(labels, scores), side[both[0]]["threshold"], params.bins))
+    drawn = [distribution(side, len(both), len(both), resamples=params.resamples, seed=params.seed) for side in sides]
+    values = [side.values() for side in sides]
+    return {
+        "videos": len(both),
+        "left_out": len(rows[0].keys() | rows[1].keys()) - len(both),
+        "detectors": [next(iter(side.values()))["detector"] for side in rows],
+        "confidence": params.confidence,
+        "resamples": params.resamples,
+        "figures": {
+            name: _row(values[0][name], values[1][name], drawn[1][name] - drawn[0][name], params)
+            | ({"reason": undefined(name, sides[0].cells(), "video")} if np.isnan(values[0][name]) else {})
+            for name in FIGURES
+        },
+    }
+
+
+def _row(a: float, b: float, differences: np.ndarray, params: EvaluateParams) -> dict[str, Any]:
+    if np.isnan(a) or np.isnan(b):
+        return dict.fromkeys(("a", "b", "difference", "low", "high", "p"))
+    low, high = interval(differences, params.confidence) or (None, None)
+    return {"a": a, "b": b, "difference": b - a, "low": low, "high": high, "p": p_value(differences)}
+
+
+def in_words(found: dict[str, Any]) -> str:
+    """The comparison as a table for a terminal."""
+    a, b = found["detectors"]
+    lines = [
+        f"A: {a}  {found.get('a', '')}",
+        f"B: {b}  {found.get('b', '')}",
+        f"{found['videos']} videos that both scored ({found['left_out']} left out), {found['resamples']} resamples",
+        "",
+        f"{'figure':18}{'A':>9}{'B':>9}{'B - A':>9}   {found['confidence']:.0%} interval       p",
+    ]
+    for name, row in found["figures"].items():
+        if row["a"] is None:
+            lines.append(f"{name:18}{'undefined: ' + row['reason']:>30}")
+            continue
+        bounds = "undefined" if row["low"] is None else f"[{row['low']:+.4f}, {row['high']:+.4f}]"
+        p = "" if row["p"] is None else f"{row['p']:.4f}"
+        lines.append(f"{name:18}{row['a']:9.4f}{row['b']:9.4f}{row['difference']:+9.4f}   {bounds:20}{p:>7}")
+    return "\n".join(lines)

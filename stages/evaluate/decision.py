@@ -1,0 +1,88 @@
+"""How a video's score is made of its frames', and from which score on it counts as fake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+import pyarrow as pa
+
+from stages.errors import UserError
+from stages.evaluate.metrics import Ranking, Sample, divide
+from stages.evaluate.predictions import read_predictions
+
+if TYPE_CHECKING:
+    from stages.bundle import BundleInfo
+
+VALIDATION = "validation.parquet"
+Combination = Literal["mean", "median", "max", "top_k"]
+
+
+def read_validation(model: Path) -> pa.Table | None:
+    """The validation videos' predictions that lie beside a detector's weights; None if there are none."""
+    path = model / VALIDATION
+    return read_predictions(path) if path.exists() else None
+
+
+def decide(
+    info: BundleInfo, validation: pa.Table | None, wanted: str, top_k: int
+) -> tuple[Combination, float, pa.Table | None]:
+    """Settle how frames are combined and what threshold goes with it.
+
+    Args:
+        info: the detector's.
+        validation: predictions on its validation videos, as it combined them.
+        wanted: mean, median, max, top_k, or auto: as the detector was trained.
+        top_k: of top_k.
+    Returns:
+        The combination; the threshold: the bundle's own, or chosen anew on validation where another combination is
+        wanted; the validation predictions under that combination.
+    Raises:
+        UserError: another combination is wanted and there are no validation scores of both classes to choose on.
+    """
+    own = info.evaluation.aggregation
+    if wanted in ("auto", own):
+        return own, info.threshold.value, validation
+    how = cast("Combination", wanted)
+    if validation is None:
+        raise UserError(
+            f"evaluate.video_score is {wanted}, but the detector's threshold was chosen for {own}, and its folder "
+            f"holds no {VALIDATION} to choose another on: set it to auto, or train again."
+        )
+    again = recombined(validation, how, top_k)
+    rows = [row for row in again.to_pylist() if row["score"] is not None and row["label"] is not None]
+    labels, scores = np.array([row["label"] for row in rows]), np.array([row["score"] for row in rows])
+    if len(set(labels.tolist())) < 2:
+        raise UserError(f"evaluate.video_score is {wanted}: validation lacks one class, so no threshold can be chosen.")
+    return how, best_threshold(labels, scores), again
+
+
+def recombined(table: pa.Table, how: Combination, top_k: int) -> pa.Table:
+    """The predictions with each video's score made anew from its frames'."""
+    from stages.scoring import combine
+
+    scores = [
+        score if score is None or not frames else combine(np.array(frames), how, top_k)
+        for score, frames in zip(
+            table.column("score").to_pylist(), table.column("frame_score").to_pylist(), strict=True
+        )
+    ]
+    place = table.column_names.index("score")
+    return table.set_column(place, table.schema.field("score"), pa.array(scores, pa.float64()))
+
+
+def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
+    """The threshold of the best balanced accuracy, in the middle of its gap between two scores.
+
+    Args:
+        labels: 0 or 1 [shape=(V,)], both present.
+        scores: in [0, 1] [shape=(V,)].
+    """
+    sample = Sample.of(labels, scores)
+    ranking = Ranking.of(sample)
+    tp, fp = ranking.counts(np.ones((1, sample.n_videos), np.int32))
+    balanced = divide(tp, tp[:, -1:]) - divide(fp, fp[:, -1:])  # + 1, / 2
+    best = int(balanced[0].argmax())  # best of the thresholds count as fake
+    bounds = np.concatenate([[1.0], ranking.thresholds, [0.0]])  # falling
+    return float((bounds[best] + bounds[best + 1]) / 2)
