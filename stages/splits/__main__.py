@@ -16,7 +16,7 @@ def main() -> None:
     wanted = parser.parse_args().dataset
     params = load()
     for name in [wanted] if wanted else params.run.datasets:
-        metrics = build(name, params.splits)
+        metrics = build(name, params.dataset(name), params.splits)
         parts = ", ".join(f"{split} {counts['videos']}" for split, counts in metrics["splits"].items())
         print(f"splits {name}: {parts}")
         for warning in metrics["warnings"]:

@@ -1,36 +1,78 @@
-"""The splits stage: read videos.parquet, assign, audit, write splits.parquet and metrics/<dataset>/splits.json."""
+"""The splits stage: assign, audit, write splits.parquet, splits.csv, and metrics/<dataset>/splits.json and audit.md."""
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.params import SplitsParams
+from stages.datasets import registry
+from stages.params import DatasetParams, SplitsParams
 from stages.per_video import dataset_folder
 from stages.schema import SPLITS, VIDEOS
-from stages.splits.audit import counts
+from stages.splits import audit
+from stages.splits.leaks import act, find_leaks
+from stages.splits.near import read_frames
+from stages.splits.report import report
 from stages.splits.table import assign
-from stages.store import from_rows, read_table, write_json, write_table
+from stages.store import from_rows, read_json, read_table, write_bytes, write_json, write_table
 
 
-def build(dataset: str, params: SplitsParams) -> dict[str, Any]:
-    """Split one dataset.
+def build(dataset: str, entry: DatasetParams, params: SplitsParams) -> dict[str, Any]:
+    """Split one dataset and audit the split.
 
     Returns:
         The metrics.
     Raises:
-        UserError: videos.parquet is missing.
+        UserError: videos.parquet is missing, a whole official part has other counts, or something leaks and
+            splits.on_leak is fail (the metrics are written all the same).
     """
-    folder = dataset_folder(dataset)
+    folder, place = dataset_folder(dataset), Path("metrics") / dataset
     rows = read_table(folder / "videos.parquet", VIDEOS).to_pylist()
+    official = audit.official_counts(rows, registry.official(entry.layout), dataset)
     assignment = assign(rows, params)
-    names = [name for name in SPLITS.names if name != "split"]
-    table = [{**{name: row[name] for name in names}, "split": assignment.split[row["video_id"]]} for row in rows]
-    write_table(folder / "splits.parquet", from_rows(table, SPLITS), SPLITS)
-    metrics = {
+    frames = read_frames(folder / "faces", [row["video_id"] for row in rows])
+    leaks = find_leaks(rows, assignment.split, frames, params.near_duplicate_bits)
+    metrics: dict[str, Any] = {
         "policy": assignment.policy,
         "warnings": assignment.warnings,
-        "splits": counts(rows, assignment.split),
+        "splits": audit.counts(rows, assignment.split),
+        "official": official,
+        "lists": _list_notes(place / "download.json"),
+        "people": audit.shared_people(rows, assignment.split),
+        "duplicate_files": leaks.files,
+        "near_duplicates": leaks.frames,
+        "leaks": {"on_leak": params.on_leak, "videos": len(leaks.leaking), "excluded": {}},
     }
-    write_json(Path("metrics") / dataset / "splits.json", metrics)
+    _write_metrics(place, dataset, metrics)
+    excluded = act(leaks, assignment.split, params, dataset)
+    if excluded:
+        metrics["leaks"]["excluded"] = excluded
+        metrics["splits"] = audit.counts(rows, assignment.split)
+        _write_metrics(place, dataset, metrics)
+    _write_split(folder, rows, assignment.split)
     return metrics
+
+
+def _list_notes(path: Path) -> dict[str, Any] | None:
+    """What the layout found against the official lists; None where videos.parquet came without the metrics."""
+    return dict(read_json(path)["layout"]) if path.exists() else None
+
+
+def _write_metrics(place: Path, dataset: str, metrics: Mapping[str, Any]) -> None:
+    write_json(place / "splits.json", metrics)
+    write_bytes(place / "audit.md", report(dataset, metrics).encode())
+
+
+def _write_split(folder: Path, rows: Sequence[Mapping[str, Any]], split: Mapping[str, str]) -> None:
+    """splits.parquet for the pipeline, splits.csv for other people's programs."""
+    names = [name for name in SPLITS.names if name != "split"]
+    table = [{**{name: row[name] for name in names}, "split": split[row["video_id"]]} for row in rows]
+    write_table(folder / "splits.parquet", from_rows(table, SPLITS), SPLITS)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["path", *SPLITS.names], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**row, "path": source["path"]} for row, source in zip(table, rows, strict=True))
+    write_bytes(folder / "splits.csv", text.getvalue().encode())
