@@ -1,0 +1,1 @@
+"""The faces stage: one subject a video, found, followed and cropped."""

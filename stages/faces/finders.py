@@ -1,0 +1,202 @@
+"""Face finders by name, and what they return. Importing this module loads no torch."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages import weights
+from stages.errors import UserError
+from stages.media.frames import Rgb
+
+Floats = NDArray[np.float32]
+
+# A frame's best boxes that suppression looks at.
+MAX_BOXES = 1000
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The faces of one frame, best score first.
+
+    Args:
+        boxes: x0, y0, x1, y1 in px of the frame that was searched; may leave it a little [shape=(N, 4)].
+        scores: 0 to 1 [shape=(N,)].
+        keypoints: x, y of left eye, right eye (as seen), nose, left and right mouth corner [shape=(N, 5, 2)].
+    """
+
+    boxes: Floats
+    scores: Floats
+    keypoints: Floats
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def none(cls) -> Detections:
+        """No face."""
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Detections:
+        """Some of the faces, by index or mask."""
+        return Detections(self.boxes[rows], self.scores[rows], self.keypoints[rows])
+
+    def scaled(self, factor: Floats) -> Detections:
+        """In px of a frame that is larger by a factor in x and y [shape=(2,)]."""
+        return Detections(self.boxes * np.tile(factor, 2), self.scores, self.keypoints * factor)
+
+
+class Finder(Protocol):
+    """Finds all faces of frames."""
+
+    batch_size: int
+
+    def find(self, frames: Sequence[Rgb]) -> list[Detections]:
+        """One Detections a frame, in px of the frame given; frames may differ in size."""
+        ...
+
+
+@dataclass(frozen=True)
+class FinderSettings:
+    """What a finder is built with.
+
+    Args:
+        min_score: faces under it are left out.
+        min_face_ratio: smallest face, as a fraction of the frame's longer side.
+        nms_iou: of two boxes that overlap more, the weaker is dropped.
+        device: cpu, cuda, or auto.
+    """
+
+    min_score: float
+    min_face_ratio: float
+    nms_iou: float
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class FinderEntry:
+    """Where a finder's class is, and the weights that it loads (names in stages.weights)."""
+
+    module: str
+    class_name: str
+    weights: tuple[str, ...]
+
+
+FINDERS: dict[str, FinderEntry] = {
+    "retinaface-resnet50": FinderEntry("stages.faces.retinaface", "ResNet50Finder", ("retinaface-resnet50",)),
+    "retinaface-mobilenet0.25": FinderEntry(
+        "stages.faces.retinaface", "MobileNetFinder", ("retinaface-mobilenet0.25",)
+    ),
+    "mtcnn": FinderEntry("stages.faces.mtcnn", "MtcnnFinder", ("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet")),
+}
+
+
+def finder_entry(name: str) -> FinderEntry:
+    """The entry of a name.
+
+    Raises:
+        UserError: it is unknown; lists what exists.
+    """
+    if name not in FINDERS:
+        raise UserError(f"faces.detector: {name!r} is unknown; choose {', '.join(FINDERS)}.")
+    return FINDERS[name]
+
+
+@cache
+def build_finder(name: str, settings: FinderSettings) -> Finder:
+    """A finder with its weights loaded; built once a process.
+
+    Raises:
+        UserError: the name is unknown, its weights are nowhere, or the device is not there.
+    """
+    entry = finder_entry(name)
+    kind = getattr(importlib.import_module(entry.module), entry.class_name)
+    finder: Finder = kind(settings, *(weights.load_state(weights.locate(each)) for each in entry.weights))
+    return finder
+
+
+def torch_device(wanted: str) -> str:
+    """cpu or cuda; `auto` takes a GPU where there is one.
+
+    Raises:
+        UserError: cuda is asked for and there is none.
+    """
+    import torch
+
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise UserError("faces.device is cuda, and PyTorch finds no GPU: set it to auto or cpu.")
+    return "cuda" if there and wanted != "cpu" else "cpu"
+
+
+def by_size(frames: Sequence[Rgb], batch_size: int, find: Callable[[list[Rgb]], list[Detections]]) -> list[Detections]:
+    """Call `find` with batches of frames of equal size, in order; one Detections a frame."""
+    found: list[Detections] = [Detections.none()] * len(frames)
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, frame in enumerate(frames):
+        groups.setdefault(frame.shape, []).append(index)
+    for indices in groups.values():
+        for start in range(0, len(indices), batch_size):
+            part = indices[start : start + batch_size]
+            for index, detections in zip(part, find([frames[i] for i in part]), strict=True):
+                found[index] = detections
+    return found
+
+
+def iou(box: Floats, boxes: Floats) -> Floats:
+    """Intersection over union of one box with each of others.
+
+    Args:
+        box: x0, y0, x1, y1 [shape=(4,)].
+        boxes: likewise [shape=(N, 4)].
+    Returns:
+        0 to 1 [shape=(N,)].
+    """
+    overlap = _overlap(box, boxes)
+    union = _area(box[None])[0] + _area(boxes) - overlap
+    return np.asarray(overlap / np.maximum(union, 1e-9), np.float32)
+
+
+def suppress(boxes: Floats, scores: Floats, limit: float, *, of_smaller: bool = False) -> NDArray[np.intp]:
+    """Greedy non-maximum suppression.
+
+    Not torchvision's, whose import alone takes as long as torch's; a frame leaves a few hundred boxes at most.
+
+    Args:
+        boxes: x0, y0, x1, y1 [shape=(N, 4)]; of more than MAX_BOXES, the best are looked at.
+        scores: [shape=(N,)].
+        limit: a box that overlaps a better one by more is dropped.
+        of_smaller: measure the overlap against the smaller box instead of the union.
+    Returns:
+        indices of what stays, best first [shape=(K,)].
+    """
+    order = np.argsort(-scores, kind="stable")[:MAX_BOXES]
+    boxes = boxes[order]
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])  # (N, N, 2)
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    overlap = np.prod(np.maximum(high - low, 0), axis=2)
+    areas = _area(boxes)
+    base = np.minimum(areas[:, None], areas[None]) if of_smaller else areas[:, None] + areas[None] - overlap
+    beaten = overlap > limit * np.maximum(base, 1e-9)
+    alive = np.ones(len(order), bool)
+    kept: list[int] = []
+    for row in range(len(order)):
+        if alive[row]:
+            kept.append(row)
+            alive &= ~beaten[row]
+    return order[np.array(kept, np.intp)]
+
+
+def _area(boxes: Floats) -> Floats:
+    return np.asarray(np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0), np.float32)
+
+
+def _overlap(box: Floats, boxes: Floats) -> Floats:
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    return np.asarray(np.prod(np.maximum(high - low, 0), axis=1), np.float32)
