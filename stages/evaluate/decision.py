@@ -73,7 +73,7 @@ def recombined(table: pa.Table, how: Combination, top_k: int) -> pa.Table:
 
 
 def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
-    """The threshold of the best balanced accuracy, in the middle of its gap between two scores.
+    """The threshold of the best balanced accuracy, in the middle of a gap between two scores; of equals the widest.
 
     Args:
         labels: 0 or 1 [shape=(V,)], both present.
@@ -82,7 +82,8 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
     sample = Sample.of(labels, scores)
     ranking = Ranking.of(sample)
     tp, fp = ranking.counts(np.ones((1, sample.n_videos), np.int32))
-    balanced = divide(tp, tp[:, -1:]) - divide(fp, fp[:, -1:])  # + 1, / 2
-    best = int(balanced[0].argmax())  # best of the thresholds count as fake
-    bounds = np.concatenate([[1.0], ranking.thresholds, [0.0]])  # falling
-    return float((bounds[best] + bounds[best + 1]) / 2)
+    balanced = (divide(tp, tp[:, -1:]) - divide(fp, fp[:, -1:]))[0]  # twice that, less 1
+    bounds = np.concatenate([[1.0], ranking.thresholds, [0.0]])  # falling; the first k thresholds are called fake
+    best = np.flatnonzero(balanced >= balanced.max() - 1e-12)
+    chosen = best[np.argmax(bounds[best] - bounds[best + 1])]
+    return float((bounds[chosen] + bounds[chosen + 1]) / 2)

@@ -88,28 +88,27 @@ def _draw_roc(axes: Axes, judged: Judged, figures: dict[str, Any]) -> None:
 
 
 def _draw_scores(axes: Axes, judged: Judged, threshold: float) -> None:
+    """Reals upwards, fakes downwards, so that neither hides the other."""
     axes.set_title("Scores of the videos")
     rows = histogram(judged.videos)
-    for name, colour in (("real", REAL), ("fake", FAKE)):
+    top = max((row["share"] for row in rows), default=1.0) * 1.15
+    for name, colour, sign in (("real", REAL, 1), ("fake", FAKE, -1)):
         own = [row for row in rows if row["class"] == name]
+        count = int((judged.labels == (name == "fake")).sum())
         if own:
-            count = int((judged.labels == (name == "fake")).sum())
-            shares = [row["share"] for row in own]
-            axes.bar(
-                [row["score"] for row in own],
-                shares,
-                width=1 / len(own),
-                color=colour,
-                alpha=0.72,
-                label=f"{count} {name}",
-            )
+            heights = [sign * row["share"] for row in own]
+            axes.bar([row["score"] for row in own], heights, width=1 / len(own), color=colour)
+        place = 0.97 if sign > 0 else 0.03
+        upright = "top" if sign > 0 else "bottom"
+        text = f"{count} {name}"
+        axes.text(0.5, place, text, transform=axes.transAxes, ha="center", va=upright, color=colour, weight="bold")
+    axes.axhline(0, color=RULE, lw=1)
     axes.axvline(threshold, color=INK, lw=1, ls=(0, (4, 2)))
-    top = axes.get_ylim()[1]
-    side = "left" if threshold < 0.8 else "right"
-    axes.text(threshold, top * 1.01, f" threshold {threshold:.2f} ", ha=side, va="bottom", fontsize=7.5, color=MUTED)
-    axes.set(xlim=(0, 1), xlabel="probability of fake", ylabel="share of the class")
-    if rows:
-        axes.legend(loc="upper center", fontsize=8)
+    left = threshold < 0.75
+    label = f" threshold {threshold:.2f} "
+    axes.text(threshold, -0.8 * top, label, ha="left" if left else "right", va="center", fontsize=7.5, color=INK)
+    axes.set(xlim=(0, 1), ylim=(-top, top), xlabel="probability of fake", ylabel="share of the class")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):.0%}")
 
 
 def _draw_confusion(axes: Axes, cells: dict[str, int]) -> None:
