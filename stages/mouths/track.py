@@ -74,11 +74,18 @@ class Track:
         after = int(np.searchsorted(self.times_s, time_s))
         if after in (0, len(self)):
             edge = min(after, len(self) - 1)
-            return Guess((self.keypoints[edge],), abs(time_s - self.times_s[edge]) <= self.step_s)
+            inner = min(max(edge, 1), len(self) - 1)  # the edge's neighbour lies across this step
+            near = bool(abs(time_s - self.times_s[edge]) <= self.step_s)
+            return Guess((self.keypoints[edge],), near and self._alike(inner))
         t0, t1 = self.times_s[after - 1 : after + 1]
         p0, p1 = self.keypoints[after - 1 : after + 1]
         share = (time_s - t0) / (t1 - t0)
         nearer, farther = (p0, p1) if share <= 0.5 else (p1, p0)
-        moved = np.linalg.norm(p1 - p0, axis=1).mean() / max(float(np.linalg.norm(p0[1] - p0[0])), 1.0)
-        steady = t1 - t0 <= _GAP_STEPS * self.step_s and moved <= _STEADY_DISTANCE
-        return Guess(((1.0 - share) * p0 + share * p1, nearer, farther), bool(steady))
+        steady = t1 - t0 <= _GAP_STEPS * self.step_s and self._alike(after)
+        return Guess(((1.0 - share) * p0 + share * p1, nearer, farther), steady)
+
+    def _alike(self, number: int) -> bool:
+        """Whether the face moved little from the sighting before `number` to it."""
+        p0, p1 = self.keypoints[max(number - 1, 0)], self.keypoints[number]
+        moved_px = np.linalg.norm(p1 - p0, axis=1).mean()
+        return bool(moved_px <= _STEADY_DISTANCE * max(float(np.linalg.norm(p0[1] - p0[0])), 1.0))
