@@ -1,0 +1,289 @@
+"""Measure the pipeline and write docs/benchmarks.md: `make bench`, or `bench.py --clips DIR --only faces`.
+
+Each figure is a median of several rounds with its smallest and largest value. What matters is the ratio to the floor
+that was measured in the same rounds, in turn with it: a machine's absolute times mean nothing on another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import pyarrow as pa
+
+from stages.datasets.generator import GenerateSource, generate
+from stages.engine import run as run_engine
+from stages.host import cpu_count
+from stages.params import EngineParams, Params, load
+from stages.per_video import Video
+
+DOCUMENT = Path("docs/benchmarks.md")
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    what: str
+    figure: str
+    ratio: str
+    aim: str
+
+
+def spread(values: list[float], unit: str = "s") -> str:
+    """Median and range."""
+    return f"{statistics.median(values):.3g} {unit} ({min(values):.3g} to {max(values):.3g})"
+
+
+def in_turn(a: Callable[[], object], b: Callable[[], object], rounds: int = ROUNDS) -> tuple[list[float], list[float]]:
+    """Seconds of two functions, called in turn after one call each that does not count."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for number in range(rounds + 1):
+        for function, into in zip((a, b), times, strict=True):
+            start = time.perf_counter()
+            function()
+            if number:
+                into.append(time.perf_counter() - start)
+    return times
+
+
+def ratio(a: list[float], b: list[float]) -> str:
+    """Median of the paired ratios, with their range."""
+    pairs = [x / y for x, y in zip(a, b, strict=True)]
+    return f"{statistics.median(pairs):.2f} x ({min(pairs):.2f} to {max(pairs):.2f})"
+
+
+def make_clips(folder: Path, count: int, *, seconds: int, width: int, height: int) -> list[Path]:
+    """Generated talking heads, scaled and padded to a wide frame and encoded as H.264 with AAC."""
+    import ffmpeg
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    source = GenerateSource(
+        seed=5,
+        identities=max(2, (count + 3) // 4),
+        clips_per_category=1,
+        clip_s=3,
+        fps=30,
+        size=480,
+        look="street",
+        crf=20,
+    )
+    generate(folder / "heads", layout="fakeavceleb", source=source, workers=cpu_count())
+    clips = []
+    for number, head in enumerate(sorted((folder / "heads").rglob("*.mp4"))[:count]):
+        clip = folder / f"clip{number:02d}_{height}p.mp4"
+        opened = ffmpeg.input(str(head), stream_loop=-1)
+        picture = opened.video.filter("scale", -2, height).filter("pad", width, height, "(ow-iw)/3", 0)
+        made = ffmpeg.output(picture, opened.audio, str(clip), t=seconds, vcodec="libx264", crf=21, acodec="aac")
+        made.run(cmd=get_ffmpeg_exe(), quiet=True, overwrite_output=True)
+        clips.append(clip)
+    return clips
+
+
+def decode_alone(path: Path, count: int) -> None:
+    """The floor of faces: OpenCV reads the clip to its end and retrieves as many frames."""
+    capture = cv2.VideoCapture(str(path))
+    total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    wanted = {(2 * part + 1) * total // (2 * count) for part in range(count)}
+    for index in range(10**9):
+        if not capture.grab():
+            break
+        if index in wanted:
+            capture.retrieve()
+    capture.release()
+
+
+def as_videos(clips: list[Path]) -> list[Video]:
+    """As a worker gets them."""
+    return [Video(clip.name, clip, clip.name, True, None) for clip in clips]
+
+
+def bench_faces(clips: list[Path], params: Params, label: str, aim: str) -> list[Row]:
+    """faces against decoding alone, one worker's share: one thread each."""
+    import torch
+
+    from stages.faces.extraction import crop_video
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    rows = []
+    for finder in ("mtcnn", "retinaface-mobilenet0.25", "retinaface-resnet50"):
+        if not (finder == "mtcnn" or Path(f"models/weights/{finder}.pth").exists()):
+            rows.append(Row(f"faces, {finder}, {label}", "not measured: no weights in models/weights", "", aim))
+            continue
+        settings = params.faces.model_copy(update={"detector": finder})
+        videos = as_videos(clips)
+
+        def work(settings: object = settings, videos: list[Video] = videos) -> None:
+            for video in videos:
+                crop_video(video, None, settings)  # type: ignore[arg-type]
+
+        def floor() -> None:
+            for clip in clips:
+                decode_alone(clip, params.faces.frames_per_video)
+
+        times, floors = in_turn(work, floor)
+        each = [value / len(clips) for value in times]
+        rows.append(Row(f"faces, {finder}, {label}", spread(each) + " a clip", ratio(times, floors) + " decoding", aim))
+    return rows
+
+
+def bench_sound(clips: list[Path], params: Params) -> list[Row]:
+    """mels against decoding the track alone, and against real time."""
+    from stages.media.audio import decode_audio
+    from stages.mels.spectrogram import mel_video
+
+    seconds = sum(decode_audio(clip, params.mels.sample_rate).duration_s for clip in clips)
+
+    def work() -> None:
+        for video in as_videos(clips):
+            mel_video(video, params.mels)
+
+    def floor() -> None:
+        for clip in clips:
+            decode_audio(clip, params.mels.sample_rate)
+
+    times, floors = in_turn(work, floor)
+    real = [seconds / value for value in times]
+    return [
+        Row("mels", spread(real, "x real time"), ratio(times, floors) + " audio decoding", "100 x real time; 1.3 x"),
+    ]
+
+
+def bench_masks(clips: list[Path], params: Params) -> list[Row]:
+    """Crops a second of the masks stage on one core."""
+    from stages.faces.extraction import crop_video
+    from stages.masks.crops import mask_video
+
+    settings = params.faces.model_copy(update={"detector": "mtcnn"})
+    tables: list[tuple[Video, pa.Table]] = [(v, crop_video(v, None, settings).table) for v in as_videos(clips)]
+    count = sum(table.num_rows for _, table in tables)
+    times, _ = in_turn(lambda: [mask_video(v, table, params.masks) for v, table in tables], lambda: None)
+    return [Row("masks", spread([count / value for value in times], "crops a second"), "", "150 on one core")]
+
+
+def _decode_task(path: Path) -> int:
+    from stages.faces.extraction import crop_video
+
+    settings = load().faces.model_copy(update={"detector": "mtcnn"})
+    return crop_video(as_videos([path])[0], None, settings).table.num_rows
+
+
+def bench_workers(clips: list[Path]) -> list[Row]:
+    """The same clips through the engine with one and with two workers, start-up included."""
+    tasks = clips * 4
+
+    def through(workers: int) -> None:
+        for outcome in run_engine(_decode_task, tasks, EngineParams(workers=workers), label=f"{workers} workers"):
+            assert outcome.status == "ok", outcome
+
+    one, two = in_turn(lambda: through(1), lambda: through(2), rounds=2)
+    return [Row("faces, one worker against two", spread(one), ratio(one, two), "1.8 x")]
+
+
+def print_memory(paths: list[str]) -> None:
+    """Run faces over the files in two workers, then print this process's and its largest worker's peak memory (kB)."""
+    for _ in run_engine(_decode_task, [Path(path) for path in paths], EngineParams(workers=2), label="memory"):
+        pass
+    print(*(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+
+
+def bench_memory(folder: Path) -> list[Row]:
+    """Peak memory of the faces stage's main process and largest worker, for few and for many videos."""
+    rows = []
+    heads = [str(path) for path in sorted((folder / "heads").rglob("*.mp4"))]
+    for times in (2, 10):
+        command = [sys.executable, __file__, "--memory", *heads * times]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        main, worker = (int(value) / 1024 for value in done.stdout.split())
+        what = f"memory of faces, {len(heads) * times} videos"
+        rows.append(Row(what, f"main {main:.0f} MB, worker {worker:.0f} MB", "", "flat; 600 MB and 1,500 MB"))
+    return rows
+
+
+def bench_repro() -> list[Row]:
+    """`dvc repro` with nothing to do against `dvc status`."""
+    if not Path("dvc.lock").exists() or not Path("models/detector").exists():
+        return [Row("dvc repro, nothing changed", "not measured: run `make repro` first", "", "1.5 x dvc status")]
+    dvc = str(Path(sys.executable).parent / "dvc")
+
+    def call(*words: str) -> None:
+        subprocess.run([dvc, *words], check=True, capture_output=True)
+
+    times, floors = in_turn(lambda: call("repro"), lambda: call("status"), rounds=3)
+    return [Row("dvc repro, nothing changed", spread(times), ratio(times, floors) + " dvc status", "1.5 x")]
+
+
+def document(rows: list[Row]) -> str:
+    """The page."""
+    lines = [
+        "# Benchmarks",
+        "",
+        "Written by `make bench`; medians with their range over several rounds. Each ratio is of two measurements made",
+        "in turn in the same run, so that it holds when the machine's speed drifts. A process has a thread a library.",
+        "",
+        f"{cpu_count()} processors ({platform.machine()}), Python {platform.python_version()}.",
+        "",
+        "| what | measured | ratio | aim |",
+        "|---|---|---|---|",
+        *(f"| {row.what} | {row.figure} | {row.ratio} | {row.aim} |" for row in rows),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+SECTIONS = ("faces", "mels", "masks", "workers", "memory", "repro")
+
+
+def main() -> None:
+    """Make clips, measure, write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=Path, help="measure on the video files of this folder too")
+    parser.add_argument("--only", nargs="*", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--memory", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.memory:
+        print_memory(options.memory)
+        return
+    params = load()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        large = make_clips(folder, 4, seconds=10, width=1920, height=1080)
+        small = make_clips(folder, 4, seconds=10, width=640, height=360)
+        if "faces" in options.only:
+            rows += bench_faces(large, params, "10 s 1080p", "1.6 x")
+            rows += bench_faces(small, params, "10 s 360p", "3 x")
+            if options.clips:
+                own = [path for path in sorted(options.clips.iterdir()) if path.is_file()]
+                rows += bench_faces(own, params, options.clips.name, "")
+        sections: dict[str, Callable[[], list[Row]]] = {
+            "mels": lambda: bench_sound(large, params),
+            "masks": lambda: bench_masks(small, params),
+            "workers": lambda: bench_workers(large),
+            "memory": lambda: bench_memory(folder),
+            "repro": bench_repro,
+        }
+        for section, measure in sections.items():
+            if section in options.only:
+                rows += measure()
+    text = document(rows)
+    print(text)
+    if set(options.only) == set(SECTIONS):
+        DOCUMENT.parent.mkdir(exist_ok=True)
+        DOCUMENT.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
