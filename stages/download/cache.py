@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -46,10 +45,9 @@ class State:
             max(one.st_ctime_ns for one in found),
         )
 
-    @property
-    def settled(self) -> bool:
-        """Whether the last change lies far enough back to be told from the next one."""
-        return time.time_ns() - max(self.mtime_ns, self.ctime_ns) > SETTLED_NS
+    def settled(self, seen_ns: int) -> bool:
+        """Whether the last change lay far enough back, when the file was looked at, to be told from the next one."""
+        return seen_ns - max(self.mtime_ns, self.ctime_ns) > SETTLED_NS
 
 
 @dataclass

@@ -195,7 +195,7 @@ class _Fetcher:
                     raise _FinalError(str(error)) from None
             except _TryAgainError as error:
                 if attempt == self._source.retries:
-                    raise _FinalError(f"{error} (tried {attempt + 1} times)") from None
+                    raise _FinalError(f"{error} ({attempt + 1} tries)") from None
                 pause = error.pause_s if error.pause_s is not None else self._source.pause_s * 2**attempt
                 self._stop.wait(min(pause, _LONGEST_PAUSE_S))
             if self._stop.is_set():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,15 @@ class _Files:
     paths: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What was found of one file, the state it had before, and when that was looked at."""
+
+    state: State | None
+    seen_ns: int
+    facts: Facts
+
+
 def inspect_files(root: str, paths: list[str], cache: Cache, engine: EngineParams, *, label: str) -> dict[str, Facts]:
     """Find sha256, size and probe of each file: from the cache where nothing changed, else by reading it.
 
@@ -63,12 +73,12 @@ def inspect_files(root: str, paths: list[str], cache: Cache, engine: EngineParam
             if result is None:
                 alone.append(_Files(root, (path,)))
             else:
-                found[path] = _keep(cache, path, *result)
+                found[path] = _keep(cache, path, result)
         cache.flush()
     for single in run(_read_alone, alone, engine, label=f"{label}, again"):
         (path,) = single.task.paths
         if single.value is not None:
-            found[path] = _keep(cache, path, *single.value)
+            found[path] = _keep(cache, path, single.value)
         else:
             found[path] = {**_hash_only(os.path.join(root, path)), "status": single.status, "reason": single.reason}
     return found
@@ -95,15 +105,15 @@ def _tasks(root: str, files: list[tuple[str, int]]) -> Iterator[_Files]:
         yield _Files(root, tuple(group))
 
 
-def _keep(cache: Cache, path: str, state: State | None, facts: Facts) -> Facts:
-    if state is not None and state.settled:
-        cache.put(path, state, facts)
-    return facts
+def _keep(cache: Cache, path: str, read: _Read) -> Facts:
+    if read.state is not None and read.state.settled(read.seen_ns):
+        cache.put(path, read.state, read.facts)
+    return read.facts
 
 
-def _read_files(files: _Files) -> list[tuple[State | None, Facts] | None]:
+def _read_files(files: _Files) -> list[_Read | None]:
     """In a worker: one result a file; None where something unforeseen happened, so that the file is tried alone."""
-    results: list[tuple[State | None, Facts] | None] = []
+    results: list[_Read | None] = []
     for path in files.paths:
         try:
             results.append(_read(files.root, path))
@@ -112,24 +122,24 @@ def _read_files(files: _Files) -> list[tuple[State | None, Facts] | None]:
     return results
 
 
-def _read_alone(files: _Files) -> tuple[State | None, Facts]:
+def _read_alone(files: _Files) -> _Read:
     return _read(files.root, files.paths[0])
 
 
-def _read(root: str, path: str) -> tuple[State | None, Facts]:
+def _read(root: str, path: str) -> _Read:
     """Hash and probe one file. The state is taken first: a file that changes meanwhile is read again next time."""
     full = os.path.join(root, path)
-    state = _state(root, path)
+    seen_ns, state = time.time_ns(), _state(root, path)
     facts = _hash_only(full)
     if facts["sha256"] is None:
-        return None, facts
+        return _Read(None, seen_ns, facts)
     try:
         facts.update(_probed(full), status="ok", reason=None)
     except MediaError as error:
         # The message must not depend on where the dataset lies: it ends in videos.parquet.
         reason = stored(error.reason.replace(full, path))
         facts.update(status=error.status, reason=reason)
-    return state, facts
+    return _Read(state, seen_ns, facts)
 
 
 def _hash_only(full: str) -> Facts:

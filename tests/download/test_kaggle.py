@@ -1,0 +1,103 @@
+"""Kaggle's client is stood in for by a script: what we call it with, and what becomes of its answers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages.download import kaggle
+from stages.download.sources import bring
+from stages.errors import UserError
+from stages.params import DatasetParams, EngineParams, KaggleSource
+
+CLIENT = """#!{python}
+import sys, zipfile
+folder = sys.argv[sys.argv.index("-p") + 1]
+if "forbidden" in sys.argv:
+    print("403 - Forbidden")
+    sys.exit(1)
+with open(folder + "/../calls.txt", "a") as log:
+    log.write(" ".join(sys.argv[1:]) + "\\n")
+with zipfile.ZipFile(folder + "/set.zip", "w") as archive:
+    archive.writestr("train_sample_videos/metadata.json", "{{}}")
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without credentials, a PATH without the client, and an own working folder."""
+    for name in ("KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN", "KAGGLE_CONFIG_DIR", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def install(home: Path) -> None:
+    client = home / "bin" / "kaggle"
+    client.parent.mkdir()
+    client.write_text(CLIENT.format(python=sys.base_exec_prefix + "/bin/python3"))
+    client.chmod(0o755)
+
+
+def credentials(home: Path) -> None:
+    (home / ".kaggle").mkdir()
+    (home / ".kaggle" / "kaggle.json").write_text("{}")
+
+
+def source(**settings: object) -> KaggleSource:
+    return KaggleSource.model_validate({"kind": "kaggle", **settings})
+
+
+def test_without_the_client_the_message_says_how_to_install_it(home: Path) -> None:
+    with pytest.raises(UserError, match=r"client is not installed.*uv pip install .*kaggle"):
+        kaggle.fetch(source(competition="c"), home / "k", "datasets.x.source")
+
+
+def test_without_credentials_the_message_says_where_to_get_them(home: Path) -> None:
+    install(home)
+    with pytest.raises(UserError, match=r"https://www\.kaggle\.com/settings.*kaggle\.json.*KAGGLE_USERNAME"):
+        kaggle.fetch(source(competition="c"), home / "k", "datasets.x.source")
+
+
+@pytest.mark.parametrize("settings", [{}, {"competition": "c", "dataset": "o/d"}])
+def test_one_of_competition_and_dataset_is_wanted(home: Path, settings: dict[str, str]) -> None:
+    with pytest.raises(UserError, match="give either `competition` or `dataset`"):
+        kaggle.fetch(source(**settings), home / "k", "datasets.x.source")
+
+
+def test_a_refusal_names_the_rules(home: Path) -> None:
+    install(home)
+    credentials(home)
+    with pytest.raises(UserError, match=r"403 - Forbidden.*rules are not accepted yet: \S+/c/forbidden/rules"):
+        kaggle.fetch(source(competition="forbidden"), home / "k", "datasets.x.source")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"KAGGLE_USERNAME": "u", "KAGGLE_KEY": "k"}, {"KAGGLE_API_TOKEN": "t"}, {"KAGGLE_CONFIG_DIR": "config"}],
+)
+def test_credentials_may_be_elsewhere(home: Path, environment: dict[str, str]) -> None:
+    (home / "config").mkdir()
+    (home / "config" / "kaggle.json").write_text("{}")
+    assert not kaggle.has_credentials({"HOME": str(home)})
+    assert kaggle.has_credentials({"HOME": str(home), **environment})
+
+
+def test_what_the_client_fetches_is_unpacked(home: Path) -> None:
+    install(home)
+    credentials(home)
+    entry = DatasetParams.model_validate(
+        {"layout": "dfdc", "source": {"kind": "kaggle", "competition": "c", "files": ["a.zip", "b.zip"]}}
+    )
+    root = bring("x", entry, Path("data/x/raw"), EngineParams(workers=1))
+    assert [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()] == [
+        "train_sample_videos/metadata.json"
+    ]
+    calls = (home / ".cache/download/x/calls.txt").read_text().splitlines()
+    command = "competitions download -c c -p .cache/download/x/kaggle"
+    assert calls == [f"{command} -f a.zip", f"{command} -f b.zip"]
