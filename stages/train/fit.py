@@ -7,7 +7,6 @@ import warnings
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint, ProgressBar
 
 from stages.errors import UserError
@@ -15,7 +14,7 @@ from stages.recipe import Recipe
 from stages.train.failures import explained
 from stages.train.module import Training
 from stages.train.progress import progress_bar
-from stages.train.resume import AtomicCheckpointIO, Interrupted, LastCheckpoint, Signals, Workspace
+from stages.train.resume import AtomicCheckpointIO, Interrupted, LastCheckpoint, Signals, Workspace, read_checkpoint
 from stages.train.setup import on_gpu
 
 _PRECISION = {"32": "32-true", "16-mixed": "16-mixed", "bf16-mixed": "bf16-mixed"}
@@ -27,6 +26,7 @@ _NOISE = (
     ".*smaller than the logging.*",
     ".*sync_dist=True.*",
     ".*TensorBoard.*",
+    ".*your dataloader is not resumable.*",  # the sampler is: see Training.train_dataloader
 )
 
 
@@ -64,7 +64,7 @@ def _already_finished(module: Training, workspace: Workspace) -> bool:
     """An interruption between the last epoch and the result: take the history from the checkpoint, train no more."""
     if not workspace.last.exists():
         return False
-    checkpoint = torch.load(workspace.last, map_location="cpu", weights_only=True)
+    checkpoint = read_checkpoint(workspace.last)
     if not checkpoint["figures"]["finished"]:
         return False
     module.on_load_checkpoint(checkpoint)

@@ -95,7 +95,6 @@ class Training(L.LightningModule):
         self.lines = ProgressLines()
         self._scored: list[tuple[np.ndarray, np.ndarray]] = []
         self._val_figures: dict[str, float] = {}
-        self._norm: Tensor | None = None
 
     # data
 
@@ -158,13 +157,7 @@ class Training(L.LightningModule):
 
     def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
         """Measure the gradient's norm, and clip it where the recipe says so."""
-        self._norm = gradient_norm(self.detector, self.recipe.clip)
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Note the gradient's norm of an optimizer step."""
-        if self._norm is not None:
-            self.norms.add({"grad_norm": self._norm})
-            self._norm = None
+        self.norms.add({"grad_norm": gradient_norm(self.detector, self.recipe.clip)})
 
     def configure_optimizers(self) -> Any:
         """The recipe's optimizer and schedule, stepped with each optimizer step."""

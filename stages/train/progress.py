@@ -21,10 +21,13 @@ class ProgressLines(Callback):
         self._began = self._said = self._first = 0.0
         self._epochs_timed = 0
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+        """Start the clock; an epoch that is resumed in its middle has no start of its own."""
+        self._first = self._began = self._said = time.monotonic()
+
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
-        """Start the clock."""
+        """Start the epoch's clock."""
         self._began = self._said = time.monotonic()
-        self._first = self._first or self._began
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
         """Say how far the epoch is, if it has been long."""

@@ -17,7 +17,7 @@ from stages.store import write_json
 from stages.train.card import model_card
 from stages.train.data import TrainData
 from stages.train.module import Training
-from stages.train.resume import Workspace
+from stages.train.resume import Workspace, read_checkpoint
 from stages.train.setup import packages
 from stages.train.validation import Scored, by_video, choose_threshold, figures
 
@@ -28,7 +28,7 @@ LISTED = 20
 
 def load_best(module: Training, workspace: Workspace) -> int:
     """Put the best epoch's weights into the module's detector. Returns that epoch, counted from 0."""
-    checkpoint = torch.load(workspace.best, map_location="cpu", weights_only=True)
+    checkpoint = read_checkpoint(workspace.best)
     prefix = "detector."
     state = {
         name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import shutil
 import signal
 import threading
@@ -23,6 +24,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
+from stages.errors import UserError
 from stages.store import atomic_path, read_json, write_json
 
 ROOT = Path(".cache/train")
@@ -120,6 +122,21 @@ def differences(before: Any, after: Any, where: str = "") -> list[str]:
     return [f"{name} ({old} -> {new})" if len(old) + len(new) < 60 else name]
 
 
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint as tensors and plain values; no code in the file is run.
+
+    Raises:
+        UserError: it is damaged, or holds anything else.
+    """
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        reason = next(
+            (line for line in str(error).splitlines() if "Unsupported" in line), str(error).partition("\n")[0]
+        )
+        raise UserError(f"{path} cannot be read as a checkpoint ({reason.strip()}): remove it to train anew.") from None
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Checkpoints that are whole or absent, also after a power cut, and that run no code when read."""
 
@@ -130,9 +147,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         with atomic_path(Path(path)) as temporary:
             torch.save(checkpoint, temporary)
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:  # noqa: ARG002
         """Read tensors and plain values; anything else in the file is refused."""
-        return dict(torch.load(path, map_location=map_location or "cpu", weights_only=weights_only is not False))
+        if weights_only is False:
+            raise ValueError("checkpoints are read with weights_only")
+        return read_checkpoint(Path(path))
 
 
 class Interrupted(BaseException):
