@@ -12,6 +12,7 @@ _PINS = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "MKL_CBWR": "COMPATIBLE",
+    "OPENBLAS_CORETYPE": "Haswell",
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
     "OPENCV_IPP": "disabled",
     "OPENCV_LOG_LEVEL": "ERROR",  # or it warns, once a process, that IPP is off

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from stages.datasets.generator import GenerateSource
 from stages.errors import UserError
@@ -144,10 +144,10 @@ class MasksParams(RoomParams):
     """Attention masks from 68 landmarks (stages/masks)."""
 
     landmarks: Literal["dlib-68"] = "dlib-68"  # the landmark model, a name in stages/weights.py
-    passes: int = Field(2, ge=1, le=4)  # the predictor runs again on the box refitted from its own landmarks
-    blur_ratio: float = Field(0.05, ge=0.0, le=0.5)  # Gaussian sigma of the hulls, as a share of the crop side
-    max_keypoint_error: float = Field(0.35, gt=0.0)  # landmarks off the detector's 5 points, in eye distances
-    png_compression: int = Field(4, ge=0, le=9)  # zlib level of the 8-bit masks; never changes a pixel
+    passes: int = Field(2, ge=1, le=4)  # at most; the box is refitted from its own landmarks until it has settled
+    blur_ratio: float = Field(0.08, ge=0.0, le=0.5)  # sigma of the hulls' edges, in eye distances of a frontal face
+    max_keypoint_error: float = Field(0.33, gt=0.0)  # landmarks off the detector's 5 points, in eye distances
+    png_compression: int = Field(1, ge=0, le=9)  # zlib level of the 8-bit masks; never changes a pixel
 
 
 class MouthsParams(RoomParams):
@@ -160,6 +160,13 @@ class MouthsParams(RoomParams):
     width_ratio: float = Field(1.6, gt=0.0)  # side of the crop in distances between the eyes' centres
     smooth_frames: int = Field(5, ge=1)  # running median of the crop's scale over this many crops (odd)
     encoding: ImageEncoding = ImageEncoding()
+
+    @field_validator("smooth_frames")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("must be odd: a running median has a middle")
+        return value
 
 
 class MelsParams(RoomParams):
@@ -174,6 +181,14 @@ class MelsParams(RoomParams):
     fmax_hz: float | None = Field(None)  # null: half the sample rate
     silent_dbfs: float = Field(-70.0, le=0.0)  # a track whose loudest 5 ms lie below is `silent`
     leading_silence_db: float = Field(-40.0, lt=0.0)  # against the track's own level (95th percentile of 5 ms RMS)
+
+    @model_validator(mode="after")
+    def _fits(self) -> MelsParams:
+        if self.window_length > self.n_fft:
+            raise ValueError(f"window_length {self.window_length} is longer than n_fft {self.n_fft}")
+        if self.fmax_hz is not None and not self.fmin_hz < self.fmax_hz <= self.sample_rate / 2:
+            raise ValueError(f"fmax_hz {self.fmax_hz:g} must lie above fmin_hz and at most at half the sample rate")
+        return self
 
 
 class SplitsParams(Strict):
