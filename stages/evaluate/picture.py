@@ -98,10 +98,11 @@ def _draw_scores(axes: Axes, judged: Judged, threshold: float) -> None:
         if own:
             heights = [sign * row["share"] for row in own]
             axes.bar([row["score"] for row in own], heights, width=1 / len(own), color=colour)
-        place = 0.97 if sign > 0 else 0.03
-        upright = "top" if sign > 0 else "bottom"
+        # reals crowd at the left and fakes at the right, so each name stands at the other side
+        x, y = (0.98, 0.97) if sign > 0 else (0.02, 0.03)
+        side, upright = ("right", "top") if sign > 0 else ("left", "bottom")
         text = f"{count} {name}"
-        axes.text(0.5, place, text, transform=axes.transAxes, ha="center", va=upright, color=colour, weight="bold")
+        axes.text(x, y, text, transform=axes.transAxes, ha=side, va=upright, color=colour, weight="bold")
     axes.axhline(0, color=RULE, lw=1)
     axes.axvline(threshold, color=INK, lw=1, ls=(0, (4, 2)))
     left = threshold < 0.75

@@ -1,0 +1,103 @@
+"""python -m stages.predict PATH...: is this video or image fake? One JSON object a line.
+
+Exit code 0: every file was scored; 3: some could not be (they are listed with a reason); 2: bad usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from stages.bundle import FOLDER
+from stages.errors import run_cli
+from stages.host import cpu_count
+from stages.predict.inputs import expand
+from stages.predict.prediction import Prediction, as_csv
+from stages.predict.predictor import Predictor
+from stages.store import write_bytes
+
+NOT_ALL_SCORED = 3
+
+
+def main() -> int:
+    """Score the files named on the command line."""
+    asked = _arguments()
+    inputs = expand(asked.paths)
+    predictor = Predictor(
+        asked.model,
+        device=asked.device,
+        workers=asked.workers or cpu_count(),
+        batch_size=asked.batch_size,
+        threshold=asked.threshold,
+        video_score=asked.video_score,
+    )
+    found = list(_printed(predictor.stream(inputs)))
+    if asked.json:
+        write_bytes(asked.json, "".join(f"{each.as_json()}\n" for each in found).encode())
+    if asked.csv:
+        write_bytes(asked.csv, as_csv(found).encode())
+    failed = [each for each in found if each.score is None]
+    if asked.annotate:
+        from stages.predict.annotate import annotate_all
+
+        failed += annotate_all(found, asked.annotate, workers=asked.workers or cpu_count())
+    fakes = sum(each.label == "fake" for each in found)
+    scored = sum(each.score is not None for each in found)
+    print(f"{scored} of {len(found)} files scored, {fakes} called fake", file=sys.stderr)
+    return NOT_ALL_SCORED if failed else 0
+
+
+def _printed(predictions: Iterator[Prediction]) -> Iterator[Prediction]:
+    """Print each as it comes; a reader that goes away (`| head`) ends the printing, not the scoring."""
+    open_ = True
+    for each in predictions:
+        if open_:
+            try:
+                print(each.as_json(), flush=True)
+            except BrokenPipeError:
+                open_ = False
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        yield each
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="videos, images, folders, or patterns in quotes")
+    parser.add_argument("--model", type=Path, default=FOLDER, help="the detector's folder (%(default)s)")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the JSON lines to this file")
+    parser.add_argument("--csv", type=Path, metavar="OUT", help="also write a table, one row a file")
+    parser.add_argument("--annotate", type=Path, metavar="DIR", help="write copies with box, score and timeline here")
+    parser.add_argument("--threshold", type=_share, help="fake from this score on (the detector's own)")
+    parser.add_argument(
+        "--video-score",
+        choices=("auto", "mean", "median", "max", "top_k"),
+        default="auto",
+        help="how frames make a video's score (as the detector was trained)",
+    )
+    parser.add_argument("--batch-size", type=_count, metavar="N", help="pictures a batch (8 on a CPU, 64 on a GPU)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--workers", type=_count, metavar="N", help="processes that read files (one a processor)")
+    return parser.parse_args()
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,231 @@
+"""Copies of the judged files for people: the face framed by its verdict, and under the picture the score over time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from stages.datasets.tree import on_disk
+from stages.engine import run
+from stages.media.frames import Frame, Rgb
+from stages.media.image import is_image
+from stages.media.video import Limits, process_frames
+from stages.params import EngineParams
+from stages.predict.film import FilmWriter
+from stages.predict.lettering import write_text
+from stages.predict.prediction import Prediction
+from stages.store import write_bytes
+
+REAL, FAKE, INK, MUTED, PANEL = (74, 144, 217), (232, 115, 58), (240, 242, 245), (150, 157, 166), (24, 27, 31)
+# Of the frame's height: the panel below it, and the letters in it.
+PANEL_RATIO, TEXT_RATIO = 0.2, 0.055
+LEAST_PANEL_PX, LEAST_TEXT_PX = 64, 13
+# A frame's box is drawn between the sampled frames around it, and this far beyond the first and the last (s).
+REACH_S = 1.0
+TIMEOUT_S = 1800.0
+
+
+@dataclass(frozen=True)
+class _Task:
+    prediction: Prediction
+    source: Path
+    target: Path
+
+
+def annotate_all(predictions: Sequence[Prediction], folder: Path, *, workers: int) -> list[Prediction]:
+    """Write an annotated copy of every file that was scored: video as .mp4, image as .jpg.
+
+    Args:
+        predictions: as predict made them.
+        folder: where the copies go; existing ones are replaced, the originals never.
+        workers: processes.
+    Returns:
+        The predictions whose copy could not be written, with the reason.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tasks = _tasks(predictions, folder)
+    engine = EngineParams.model_validate({"workers": workers})
+    outcomes = run(_annotate, tasks, engine, label="annotating", timeout_s=TIMEOUT_S)
+    return [
+        replace(outcome.task.prediction, status=outcome.status, reason=outcome.reason)
+        for outcome in outcomes
+        if outcome.status != "ok"
+    ]
+
+
+def _tasks(predictions: Sequence[Prediction], folder: Path) -> list[_Task]:
+    """Files of one name from several folders are numbered apart."""
+    taken: set[str] = set()
+    tasks = []
+    for prediction in predictions:
+        if prediction.score is None:
+            continue
+        source = Path(on_disk(prediction.path))
+        suffix = ".jpg" if is_image(source) else ".mp4"
+        name, number = f"{source.stem}_annotated", 2
+        while f"{name}{suffix}" in taken:
+            name, number = f"{source.stem}_annotated-{number}", number + 1
+        taken.add(f"{name}{suffix}")
+        tasks.append(_Task(prediction, source, folder / f"{name}{suffix}"))
+    return tasks
+
+
+def _annotate(task: _Task) -> None:
+    """In a worker: write one copy."""
+    painter = Painter(task.prediction)
+    if is_image(task.source):
+        (picture,), _ = process_frames(task.source, 1, lambda frames: [painter.paint(frame) for frame in frames])
+        good, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
+        if not good:
+            raise ValueError(f"{task.target} cannot be encoded")
+        write_bytes(task.target, data.tobytes())
+        return
+
+    def film(frames: Iterator[Frame]) -> None:
+        with FilmWriter(task.target, task.source) as writer:
+            for frame in frames:
+                writer.write(painter.paint(frame), frame.time_s or 0.0)
+
+    limits = Limits()
+    process_frames(task.source, limits.max_frames, film, limits=limits)
+
+
+class Painter:
+    """Draws one prediction onto its frames.
+
+    Args:
+        prediction: with at least one frame.
+    """
+
+    def __init__(self, prediction: Prediction) -> None:
+        self.prediction = prediction
+        self.frames = sorted(prediction.frames, key=lambda frame: frame.frame_index)
+        self._panel: Rgb | None = None
+
+    def paint(self, frame: Frame) -> Rgb:
+        """The frame with the face's box, and a panel below it.
+
+        Args:
+            frame: of the file that was judged.
+        Returns:
+            RGB [shape=(H + panel, W, 3)], both sides even.
+        """
+        picture = np.ascontiguousarray(frame.rgb).copy()
+        box, score = self.at(frame)
+        if box is not None and score is not None:
+            self._draw_box(picture, box, score)
+        panel = self.panel(frame.width, frame.height).copy()
+        self._draw_now(panel, frame)
+        whole = np.concatenate([picture, panel])
+        return np.pad(whole, ((0, whole.shape[0] % 2), (0, whole.shape[1] % 2), (0, 0)), mode="edge")
+
+    def at(self, frame: Frame) -> tuple[tuple[float, ...] | None, float | None]:
+        """Where the face is in a frame, and its score: between two judged frames in proportion, else as the nearest."""
+        index = [judged.frame_index for judged in self.frames]
+        after = int(np.searchsorted(index, frame.index))
+        if after < len(index) and index[after] == frame.index:
+            return self.frames[after].box, self.frames[after].score
+        if 0 < after < len(index):
+            low, high = self.frames[after - 1], self.frames[after]
+            share = (frame.index - low.frame_index) / (high.frame_index - low.frame_index)
+            score = low.score + share * (high.score - low.score)
+            if low.box is None or high.box is None:
+                return None, score
+            return tuple(a + share * (b - a) for a, b in zip(low.box, high.box, strict=True)), score
+        nearest = self.frames[min(after, len(index) - 1)]
+        away_s = abs((frame.time_s or 0.0) - (nearest.time_s or 0.0))
+        return (nearest.box, nearest.score) if away_s <= REACH_S else (None, None)
+
+    def _colour(self, score: float) -> tuple[int, int, int]:
+        return FAKE if score >= self.prediction.threshold else REAL
+
+    def _draw_box(self, picture: Rgb, box: Sequence[float], score: float) -> None:
+        x0, y0, x1, y1 = (round(value) for value in box)
+        line = max(2, round(min(picture.shape[:2]) / 200))
+        colour = self._colour(score)
+        cv2.rectangle(picture, (x0, y0), (x1, y1), colour, line, cv2.LINE_AA)
+        size = _text_px(picture.shape[0])
+        text = f"{score:.0%} fake"
+        below = y0 < 1.5 * size
+        write_text(
+            picture, text, (x0, y1 + line if below else y0 - line - round(1.35 * size)), size, INK, behind=colour
+        )
+
+    def panel(self, width: int, height: int) -> Rgb:
+        """What stands below every frame: the verdict, and the score over time with its threshold.
+
+        Args:
+            width, height: of the frame (px).
+        """
+        if self._panel is not None and self._panel.shape[1] == width:
+            return self._panel
+        panel = np.empty((max(LEAST_PANEL_PX, round(height * PANEL_RATIO)), width, 3), np.uint8)
+        panel[:] = PANEL
+        score, size = self.prediction.score or 0.0, _text_px(height)
+        pad = size // 2
+        verdict = f"{(self.prediction.label or '').upper()}  {score:.0%} fake"
+        used = write_text(panel, verdict, (pad, pad), size, self._colour(score))
+        note = self.prediction.detector
+        if used + 4 * pad + size * len(note) * 0.6 < width:
+            write_text(panel, note, (width - pad, pad), size, MUTED, right=True)
+        self._draw_timeline(panel)
+        self._panel = panel
+        return panel
+
+    def _frame_area(self, panel: Rgb) -> tuple[int, int, int, int]:
+        height, width = panel.shape[:2]
+        pad = max(6, height // 10)
+        return pad, round(height * 0.45), width - pad, height - pad
+
+    def _place(self, panel: Rgb, time_s: float, score: float) -> tuple[int, int]:
+        x0, y0, x1, y1 = self._frame_area(panel)
+        first, last = self._span()
+        share = 0.5 if last <= first else (time_s - first) / (last - first)
+        return round(x0 + min(max(share, 0.0), 1.0) * (x1 - x0)), round(y1 - score * (y1 - y0))
+
+    def _span(self) -> tuple[float, float]:
+        times = [frame.time_s or 0.0 for frame in self.frames]
+        step = (times[-1] - times[0]) / max(1, len(times) - 1)
+        return times[0] - step / 2, times[-1] + step / 2
+
+    def _draw_timeline(self, panel: Rgb) -> None:
+        if len(self.frames) < 2:
+            self._draw_meter(panel)
+            return
+        x0, _, x1, _ = self._frame_area(panel)
+        level = self._place(panel, 0.0, self.prediction.threshold)[1]
+        for x in range(x0, x1, 10):
+            cv2.line(panel, (x, level), (min(x + 4, x1), level), MUTED, 1)
+        for first, second in pairwise(self.frames):
+            start = self._place(panel, first.time_s or 0.0, first.score)
+            end = self._place(panel, second.time_s or 0.0, second.score)
+            cv2.line(panel, start, end, self._colour((first.score + second.score) / 2), 2, cv2.LINE_AA)
+        for frame in self.frames:
+            place = self._place(panel, frame.time_s or 0.0, frame.score)
+            cv2.circle(panel, place, 3, self._colour(frame.score), -1, cv2.LINE_AA)
+
+    def _draw_meter(self, panel: Rgb) -> None:
+        """Of a single picture: a bar as long as its score, with a mark at the threshold."""
+        x0, y0, x1, y1 = self._frame_area(panel)
+        top = (y0 + y1) // 2
+        score = self.prediction.score or 0.0
+        cv2.rectangle(panel, (x0, top), (x1, y1), (52, 57, 64), -1)
+        cv2.rectangle(panel, (x0, top), (round(x0 + score * (x1 - x0)), y1), self._colour(score), -1)
+        mark = round(x0 + self.prediction.threshold * (x1 - x0))
+        cv2.line(panel, (mark, top - 4), (mark, y1 + 3), INK, 2)
+
+    def _draw_now(self, panel: Rgb, frame: Frame) -> None:
+        if len(self.frames) > 1:
+            _, y0, _, y1 = self._frame_area(panel)
+            x = self._place(panel, frame.time_s or 0.0, 0.0)[0]
+            cv2.line(panel, (x, y0 - 4), (x, y1 + 4), INK, 1)
+
+
+def _text_px(height: int) -> int:
+    return max(LEAST_TEXT_PX, math.ceil(height * TEXT_RATIO))
