@@ -85,7 +85,7 @@ class AVTransformer(Detector):
     Parameters: 37.1 M; source 002 claims about 52 M. Backbones 4.0 + 2.2 M without their ImageNet classifiers, streams
     with their projections 2 x 5.6 M, fusion 0.4 M, density 19.3 M: what the source lists adds up to this. Of the other
     15 M, classifiers left on the backbones would explain 2.6 M, and cross-attention in its decoder layers (it names no
-    second sequence for them) 6.3 M. `temporal: mamba`: 21.6 M, claimed about 45 M; a Mamba layer of width C has about
+    second sequence for them) 6.3 M. `temporal: mamba`: 21.4 M, claimed about 45 M; a Mamba layer of width C has about
     6 C^2 parameters against a transformer layer's 4 C^2 + 4096 C. The differences are not padded away.
 
     Source: source 002; Feng et al., AVAD (CVPR 2023).

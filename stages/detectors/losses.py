@@ -49,8 +49,9 @@ def metric_learning(embedding: Tensor, label: Tensor) -> Tensor:
         label: 0 real, 1 fake (B,).
     Source: RECCE (CVPR 2022), equation 2.
     """
-    unit = F.normalize(embedding.float(), dim=1)
-    similarity = (unit @ unit.T + 1.0) / 2.0  # (B, B)
+    with torch.autocast(embedding.device.type, enabled=False):
+        unit = F.normalize(embedding.float(), dim=1)
+        similarity = (unit @ unit.T + 1.0) / 2.0  # (B, B)
     real = (label == 0).to(similarity.dtype)
     other = torch.eye(len(label), dtype=similarity.dtype, device=similarity.device)
     real_pairs = real[:, None] * real[None, :] * (1.0 - other)

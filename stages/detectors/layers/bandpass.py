@@ -24,7 +24,7 @@ class BandpassLayer(nn.Module):
 
     Both blurs are separable depthwise convolutions with normalised kernels of `kernel_size` taps (so the mean is
     removed exactly), borders reflected. The response above holds while sigma_high stays under about a sixth of
-    kernel_size.
+    kernel_size and sigma_low above 0.8; a Gaussian sampled more coarsely blurs the finest detail less than it says.
 
     Shapes: (B, 3, H, W) -> (B, 3, H, W).
 
