@@ -1,6 +1,7 @@
 """A trained detector on disk: weights as safetensors, all that is needed to use it as JSON, and a card for people.
 
-models/detector/ holds model.safetensors, detector.json and README.md; nothing in it is ever unpickled.
+models/detector/ holds model.safetensors, detector.json, README.md and validation.parquet (the scores that the threshold
+was chosen on); nothing in it is ever unpickled.
 """
 
 from __future__ import annotations
@@ -16,16 +17,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stages.errors import UserError
 from stages.params import describe
+from stages.schema import PREDICTIONS
+from stages.store import write_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pyarrow as pa
     from torch import Tensor
 
     from stages.detectors.base import Detector
 
 FOLDER = Path("models/detector")
-WEIGHTS, INFO, CARD = "model.safetensors", "detector.json", "README.md"
+WEIGHTS, INFO, CARD, VALIDATION = "model.safetensors", "detector.json", "README.md", "validation.parquet"
 VERSION = 1
 _PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 
@@ -84,7 +88,9 @@ class BundleInfo(_Part):
     train: dict[str, Any] = Field(default_factory=dict)
 
 
-def save(folder: Path, weights: Mapping[str, Tensor], info: BundleInfo, card: str) -> None:
+def save(
+    folder: Path, weights: Mapping[str, Tensor], info: BundleInfo, card: str, *, validation: pa.Table | None = None
+) -> None:
     """Write a bundle; the folder is replaced whole, or left as it was.
 
     Args:
@@ -92,6 +98,7 @@ def save(folder: Path, weights: Mapping[str, Tensor], info: BundleInfo, card: st
         weights: the detector's state dict.
         info: goes to detector.json.
         card: goes to README.md.
+        validation: predictions of the validation videos (schema.PREDICTIONS), which go to validation.parquet.
     Raises:
         UserError: the folder cannot be written.
     """
@@ -109,9 +116,11 @@ def save(folder: Path, weights: Mapping[str, Tensor], info: BundleInfo, card: st
         text = json.dumps(info.model_dump(mode="json"), indent=2, allow_nan=False, ensure_ascii=False)
         (temporary / INFO).write_text(text + "\n", encoding="utf-8")
         (temporary / CARD).write_text(card, encoding="utf-8")
-        for name in (WEIGHTS, INFO, CARD):
-            (temporary / name).chmod(0o644)
-            _flush(temporary / name)
+        if validation is not None:
+            write_table(temporary / VALIDATION, validation, PREDICTIONS)
+        for path in temporary.iterdir():
+            path.chmod(0o644)
+            _flush(path)
         if folder.exists():
             shutil.rmtree(folder)
         temporary.replace(folder)

@@ -6,20 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from stages import bundle
-from stages.detectors.base import Detector
-from stages.detectors.calibration import apply_anomaly, fit_anomaly
+from stages.detectors.calibration import fit_anomaly
 from stages.loading.batches import make_loader, to_inputs
 from stages.params import Params
-from stages.store import write_json
+from stages.schema import PREDICTIONS
+from stages.scoring import Scorer, prediction_rows
+from stages.store import from_rows, write_json
 from stages.train.card import model_card
-from stages.train.data import TrainData
 from stages.train.module import Training
 from stages.train.resume import Workspace, read_checkpoint
-from stages.train.setup import packages
-from stages.train.validation import Scored, by_video, choose_threshold, figures
+from stages.train.setup import device_of, packages
+from stages.train.validation import choose_threshold
 
 METRICS = Path("metrics/train.json")
 # Unreadable crops that are listed by name; the rest are counted.
@@ -38,37 +39,54 @@ def load_best(module: Training, workspace: Workspace) -> int:
 
 
 @torch.inference_mode()
-def score_validation(module: Training, device: torch.device | str) -> Scored:
-    """Scores of all validation samples, in float32."""
+def raw_scores(module: Training, device: str) -> np.ndarray:
+    """An anomaly detector's uncalibrated scores of the real validation videos [shape=(N,)], to calibrate on."""
     detector, data = module.detector.to(device).eval(), module.data
+    real = data.val.index.labels == 0
     parts = []
     for raw in make_loader(data.val, data.val_sampler(module.recipe.eval_batch_size), module.loader_settings):
         if len(raw["rows"]):
             inputs = to_inputs(raw, device, mean=detector.mean, std=detector.std)
             inputs.pop("label")
-            parts.append((raw["rows"].numpy(), detector.score(detector(inputs)).float().cpu().numpy()))
-    return Scored.gather(parts)
+            scores = detector.score(detector(inputs)).float().cpu().numpy()
+            parts.append(scores[real[raw["rows"].numpy()]])
+    return np.concatenate(parts)
 
 
-def calibrate(scored: Scored, data: TrainData, *, anomaly: bool) -> tuple[Scored, dict[str, Any] | None]:
-    """Scores in [0, 1]: an anomaly detector's are calibrated on the real videos; a classifier's are so already."""
-    if not anomaly:
-        return scored, None
-    real = data.val.index.labels[scored.rows] == 0
-    calibration = fit_anomaly(scored.scores[real])
-    return Scored(scored.rows, apply_anomaly(scored.scores, calibration)), calibration
+def find_threshold(labels: np.ndarray, scores: np.ndarray) -> bundle.Threshold:
+    """The threshold on video scores: of the best balanced accuracy; without fakes, where 95 % of the reals pass.
 
-
-def find_threshold(scored: Scored, data: TrainData) -> bundle.Threshold:
-    """The threshold on video scores: of the best balanced accuracy; without fakes, where 95 % of the reals pass."""
-    index = data.val.index
-    videos, scores = by_video(scored, index.video)
-    labels = index.videos.labels[videos]
+    Args:
+        labels: 0 or 1 [shape=(V,)].
+        scores: in [0, 1] [shape=(V,)].
+    """
     if {0, 1} <= set(labels.tolist()):
         value, achieved = choose_threshold(labels, scores)
         return bundle.Threshold(value=value, achieved=round(achieved, 6))
-    value = float(np.quantile(scores[labels == 0], 0.95))
+    value = float(np.quantile(scores, 0.95))
     return bundle.Threshold(value=value, criterion="real_quantile", achieved=round(float((scores < value).mean()), 6))
+
+
+def judge(module: Training, info: bundle.BundleInfo, device: str) -> tuple[bundle.BundleInfo, pa.Table]:
+    """Score the validation videos as evaluate scores others, and choose the threshold on them.
+
+    Args:
+        module: with the best weights.
+        info: complete but for the calibration and the threshold.
+        device: cpu or cuda.
+    Returns:
+        The completed info, and the predictions of the validation videos (schema.PREDICTIONS).
+    """
+    if module.anomaly:
+        info = info.model_copy(update={"calibration": fit_anomaly(raw_scores(module, device))})
+    index = module.data.val.index
+    found = Scorer(module.detector, info, device=device).score(index)
+    labels = index.videos.labels
+    known = [n for n, video in enumerate(found) if video.score is not None and labels[n] >= 0]
+    scores = np.array([found[n].score for n in known], dtype=np.float64)
+    info = info.model_copy(update={"threshold": find_threshold(labels[known], scores)})
+    rows = prediction_rows(index.videos, found, info, threshold=info.threshold.value)
+    return info, from_rows(rows, PREDICTIONS)
 
 
 def write_result(
@@ -86,27 +104,20 @@ def write_result(
         What went to metrics/train.json.
     """
     best = load_best(module, workspace)
-    detector, data = module.detector, module.data
-    device = "cuda" if torch.cuda.is_available() and module.recipe.accelerator != "cpu" else "cpu"
-    raw = score_validation(module, device)
-    scored, calibration = calibrate(raw, data, anomaly=module.anomaly)
-    index = data.val.index
-    found = figures(raw, index.video, index.videos.labels, anomaly=module.anomaly)
-    row = {**module.history[best], **found}
-    metrics = {
-        "detector": detector.name,
+    metrics: dict[str, Any] = {
+        "detector": module.detector.name,
         "dataset": params.train.dataset,
         "recipe": params.train.recipe,
         "seed": params.train.seed,
         "epochs": len(module.history),
-        "best": {"epoch": best, **{name: round(value, 6) for name, value in row.items()}},
-        "threshold": find_threshold(scored, data).model_dump(mode="json"),
-        "data": data.counts,
-        "unreadable": _unreadable(module),
+        "best": {"epoch": best, **{name: round(value, 6) for name, value in module.history[best].items()}},
     }
-    info = describe(detector, module, params, metrics, calibration, data_hashes)
-    parameters = sum(parameter.numel() for parameter in detector.parameters())
-    bundle.save(folder, detector.state_dict(), info, model_card(info, metrics, parameters=parameters))
+    info, predictions = judge(module, describe(module, params, metrics, data_hashes), device_of(module.recipe))
+    metrics["threshold"] = info.threshold.model_dump(mode="json")
+    metrics["data"] = module.data.counts
+    metrics["unreadable"] = _unreadable(module)
+    card = model_card(info, metrics, parameters=sum(p.numel() for p in module.detector.parameters()))
+    bundle.save(folder, module.detector.state_dict(), info, card, validation=predictions)
     write_json(METRICS, metrics)
     return metrics
 
@@ -122,15 +133,10 @@ def _unreadable(module: Training) -> dict[str, Any]:
 
 
 def describe(
-    detector: Detector,
-    module: Training,
-    params: Params,
-    metrics: dict[str, Any],
-    calibration: dict[str, Any] | None,
-    data_hashes: dict[str, str],
+    module: Training, params: Params, metrics: dict[str, Any], data_hashes: dict[str, str]
 ) -> bundle.BundleInfo:
-    """detector.json's content."""
-    sequence = module.data.sequence
+    """detector.json's content; calibration and threshold are still to be found."""
+    detector, sequence = module.detector, module.data.sequence
     rooms = {
         "faces": params.faces_of(params.train.dataset),
         "masks": params.masks,
@@ -145,8 +151,7 @@ def describe(
         target=detector.target,
         mean=detector.mean,
         std=detector.std,
-        threshold=bundle.Threshold.model_validate(metrics["threshold"]),
-        calibration=calibration,
+        threshold=bundle.Threshold(value=0.5, criterion="none", achieved=0.0),
         evaluation=bundle.Evaluation(sequence=None if sequence is None else vars(sequence)),
         preprocess={name: room.model_dump(mode="json") for name, room in rooms.items()},
         packages=packages(),

@@ -57,6 +57,11 @@ def on_gpu(recipe: Recipe) -> bool:
     return there and recipe.accelerator != "cpu"
 
 
+def device_of(recipe: Recipe) -> str:
+    """cuda or cpu, as the recipe's accelerator comes out here."""
+    return "cuda" if on_gpu(recipe) else "cpu"
+
+
 def prepare_torch(recipe: Recipe) -> None:
     """Set what holds for the whole process: matrix precision, and no filling of fresh memory in deterministic mode."""
     torch.set_float32_matmul_precision("high" if recipe.tf32 else "highest")

@@ -7,13 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from stages import bundle
 from stages.errors import UserError
+from stages.loading import encoded
 from stages.params import load
+from stages.schema import PREDICTIONS, SPLITS
+from stages.store import read_table
 from stages.train.run import train
 from tests.train import tiny  # noqa: F401  # registers the detector
 
@@ -40,13 +45,20 @@ def test_learns_and_writes_a_bundle(project: Path, write_params: Write) -> None:
     assert set(info.data) == {"data/made/splits.parquet", "data/made/faces"}
     assert not detector.training
     assert "The test split was not read" in (project / "models/detector/README.md").read_text()
-    assert {p.name for p in (project / "models/detector").iterdir()} == {
-        "model.safetensors",
-        "detector.json",
-        "README.md",
-    }
+    files = {path.name for path in (project / "models/detector").iterdir()}
+    assert files == {"model.safetensors", "detector.json", "README.md", "validation.parquet"}
     assert not (project / "lightning_logs").exists()
     assert not list((project / ".cache/train").glob("*/last.ckpt"))
+
+
+def test_threshold_is_what_it_says(project: Path, write_params: Write) -> None:
+    run(write_params)
+    info = bundle.read_info(project / "models/detector")
+    table = read_table(project / "models/detector/validation.parquet", PREDICTIONS)
+    assert table.num_rows == 8
+    called = [score >= info.threshold.value for score in table.column("score").to_pylist()]
+    hits = [c == bool(label) for c, label in zip(called, table.column("label").to_pylist(), strict=True)]
+    assert sum(hits) / len(hits) == pytest.approx(info.threshold.achieved)  # as many reals as fakes
 
 
 def test_two_runs_give_the_same_bytes(project: Path, write_params: Write) -> None:
@@ -76,22 +88,20 @@ def test_seed_matters(project: Path, write_params: Write) -> None:
     assert not torch.equal(weights["fc.weight"], load_file(project / "models/detector/model.safetensors")["fc.weight"])
 
 
-@pytest.mark.usefixtures("project")
-def test_the_test_split_is_never_opened(write_params: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stages.loading import index
+def test_the_test_split_is_never_read(project: Path, write_params: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: set[tuple[int, int]] = set()
+    original = encoded.BinaryColumn.get
 
-    opened: list[str] = []
-    original = index.StoredPictures.get
+    def watched(self: Any, part: int, group: int, row: int) -> Any:
+        read.add((part, group))
+        return original(self, part, group, row)
 
-    def watched(self: Any, row: int) -> Any:
-        opened.append("read")
-        return original(self, row)
-
-    monkeypatch.setattr(index.StoredPictures, "get", watched)
-    metrics = run(write_params, epochs=1)
-    total = sum(sum(metrics["data"][split]["samples"].values()) for split in ("train", "val"))
-    assert total == 16 * 6
-    assert opened
+    monkeypatch.setattr(encoded.BinaryColumn, "get", watched)
+    run(write_params)
+    parts = sorted((project / "data/made/faces").glob("part-*.parquet"))
+    seen = {pq.ParquetFile(parts[part]).read_row_group(group, ["video_id"])[0][0].as_py() for part, group in read}
+    splits = read_table(project / "data/made/splits.parquet", SPLITS)
+    assert seen == set(splits.filter(pc.field("split") != "test").column("video_id").to_pylist())
 
 
 @pytest.mark.usefixtures("project")
