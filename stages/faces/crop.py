@@ -2,49 +2,42 @@
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
-
 from stages.faces.finders import Floats
 from stages.media.frames import Box, Frame, Rgb
 
 
-def crop_box(box: Floats, *, margin_ratio: float) -> Box:
-    """The square around a face, on whole pixels.
+def crop_box(box: Floats, width: int, height: int, *, margin_ratio: float) -> Box:
+    """The square around a face, inside the frame, on even pixels (which video's halved colour planes can be cut at).
+
+    A square that would leave the frame is moved inward, and made smaller if it is larger than the frame's shorter side:
+    a detector of forgeries must not see pixels that this stage has made up.
 
     Args:
         box: x0, y0, x1, y1 of the face (px) [shape=(4,)].
+        width, height: of the frame (px).
         margin_ratio: border added per side, as a fraction of the box's longer side, >= 0.
     Returns:
-        x0, y0, x1, y1 with equal sides, at least 1 px; may leave the frame.
+        x0, y0, x1, y1 with equal sides; even, unless the frame is a single pixel wide or high.
     """
     x0, y0, x1, y1 = (float(value) for value in box)
-    side = max(1, round(max(x1 - x0, y1 - y0) * (1 + 2 * margin_ratio)))
-    left, top = round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2)
+    wanted = max(x1 - x0, y1 - y0) * (1 + 2 * margin_ratio)
+    side = max(1, min(max(2, 2 * round(wanted / 2)), width // 2 * 2, height // 2 * 2))
+    left, top = (
+        max(0, min(2 * round((low + high - side) / 4), (size - side) // 2 * 2))
+        for low, high, size in ((x0, x1, width), (y0, y1, height))
+    )
     return left, top, left + side, top + side
 
 
 def cut_square(frame: Frame, square: Box, image_size: int) -> Rgb:
-    """Cut a square and resize it; what lies outside the frame repeats the frame's edge.
-
-    The edge is repeated rather than mirrored, so that no second, mirrored face appears, and not blackened, so that no
-    hard border does.
+    """Cut a square out of a frame and resize it.
 
     Args:
-        square: x0, y0, x1, y1 with equal sides (px); may leave the frame but not miss it.
+        square: x0, y0, x1, y1 with equal sides (px), inside the frame.
         image_size: side of the result (px).
     Returns:
         RGB [shape=(image_size, image_size, 3)]; shrunk by area averaging, enlarged by cubic interpolation.
     Raises:
-        ValueError: the square lies wholly outside the frame.
+        ValueError: the square is empty or leaves the frame.
     """
-    x0, y0, x1, y1 = square
-    inside = (max(0, x0), max(0, y0), min(frame.width, x1), min(frame.height, y1))
-    if inside[0] >= inside[2] or inside[1] >= inside[3]:
-        raise ValueError(f"the square {square} misses the frame of {frame.width}x{frame.height}")
-    pixels = frame.patch(inside)
-    if inside != square:
-        left, top, right, bottom = inside[0] - x0, inside[1] - y0, x1 - inside[2], y1 - inside[3]
-        pixels = np.pad(pixels, ((top, bottom), (left, right), (0, 0)), mode="edge")
-    how = cv2.INTER_AREA if x1 - x0 > image_size else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(pixels, (image_size, image_size), interpolation=how), np.uint8)
+    return frame.resized(square, image_size, image_size)

@@ -16,7 +16,7 @@ from stages.faces import identity
 from stages.faces.crop import crop_box, cut_square
 from stages.faces.finders import Detections, Finder, FinderSettings, Floats, build_finder, finder_entry
 from stages.faces.subject import choose_subject, find_cuts
-from stages.media.frames import Box, Frame, Rgb
+from stages.media.frames import Box, Frame, Rgb, RgbPicture
 from stages.media.image import encode, phash
 from stages.media.video import Decoded, Limits, process_frames
 from stages.params import FacesParams
@@ -102,32 +102,29 @@ def search(frames: Iterator[Frame], finder: Finder, params: FacesParams) -> Iter
     while batch := list(islice(frames, finder.batch_size)):
         small = [frame.shrunk(params.detect_long_side) for frame in batch]
         for frame, shrunk, found in zip(batch, small, finder.find(small), strict=True):
+            if shrunk.shape[:2] == (frame.height, frame.width):  # converted already
+                frame = Frame(frame.index, frame.time_s, RgbPicture(shrunk))
             yield _candidates(frame, shrunk, found, params)
 
 
 def _candidates(frame: Frame, shrunk: Rgb, found: Detections, params: FacesParams) -> Candidates:
     factor = np.array([frame.width / shrunk.shape[1], frame.height / shrunk.shape[0]], np.float32)
     found = rounded(found.scaled(factor))
-    squares = [crop_box(box, margin_ratio=params.margin) for box in found.boxes]
-    inside = [_meets(square, frame) for square in squares]
     sides = np.sqrt(np.prod(np.maximum(found.boxes[:, 2:] - found.boxes[:, :2], 0), axis=1))
-    good = (found.scores >= params.min_score) & np.array(inside, bool)
+    good = found.scores >= params.min_score
     order = np.argsort(-(found.scores * sides), kind="stable")
     kept = [int(index) for index in order if good[index]][:MAX_CANDIDATES]
-    squares = [squares[index] for index in kept]
+    faces = found.take(np.array(kept, np.intp))
+    squares = [crop_box(box, frame.width, frame.height, margin_ratio=params.margin) for box in faces.boxes]
     return Candidates(
         index=frame.index,
         time_s=frame.time_s,
         seen=int(good.sum()),
-        faces=found.take(np.array(kept, np.intp)),
+        faces=faces,
         squares=squares,
         crops=[cut_square(frame, square, params.image_size) for square in squares],
         thumbnail=np.asarray(cv2.resize(shrunk, THUMBNAIL, interpolation=cv2.INTER_AREA), np.uint8),
     )
-
-
-def _meets(square: Box, frame: Frame) -> bool:
-    return square[0] < frame.width and square[1] < frame.height and square[2] > 0 and square[3] > 0
 
 
 def rounded(found: Detections) -> Detections:

@@ -32,8 +32,9 @@ VARIANCES = (0.1, 0.2)
 ANCHORS = 2  # a place
 # Only the best anchors are decoded: a face gives a few dozen.
 MAX_CANDIDATES = 2000
-# A face with a longer side of this many px is found as well as any (measured against full size on real clips).
-CLEAR_FACE = 48
+# A face with a longer side of this many px in a shrunk frame needs no larger one. On real clips the largest face's box
+# agrees with that of a search at 1280 px to IoU 0.90 on average (0.92 from 640 px), for a fifth of the time.
+CLEAR_FACE = 40
 
 
 class _Bottleneck(nn.Module):
@@ -210,17 +211,21 @@ class _RetinaFaceFinder:
         return by_size(frames, self.batch_size, self._find)
 
     def _find(self, frames: list[Rgb]) -> list[Detections]:
-        """Half the size first, a quarter of the work; full size where that leaves a doubt."""
+        """A quarter of the size first, a sixteenth of the work; larger where that leaves a doubt."""
         height, width = frames[0].shape[:2]
-        if self._settings.min_face_ratio * max(height, width) / 2 < MIN_SIZES[0][0]:
-            return self._search(frames)
-        halves = [cv2.resize(frame, (width // 2, height // 2), interpolation=cv2.INTER_AREA) for frame in frames]
-        scale = np.array([width / (width // 2), height / (height // 2)], np.float32)
-        found = [each.scaled(scale) for each in self._search(halves)]  # type: ignore[arg-type]
-        doubtful = [index for index, each in enumerate(found) if not _clear(each)]
-        if doubtful:
-            for index, each in zip(doubtful, self._search([frames[i] for i in doubtful]), strict=True):
-                found[index] = each
+        found = [Detections.none()] * len(frames)
+        doubtful = list(range(len(frames)))
+        for shrink in (4, 2, 1):
+            size = (width // shrink, height // shrink)
+            if shrink > 1 and min(size) < CLEAR_FACE:
+                continue
+            small = [frames[i] if shrink == 1 else _resize(frames[i], size) for i in doubtful]
+            scale = np.array([width / size[0], height / size[1]], np.float32)
+            for index, each in zip(doubtful, self._search(small), strict=True):
+                found[index] = each.scaled(scale)
+            doubtful = [index for index in doubtful if not _clear(found[index], shrink)]
+            if not doubtful:
+                break
         return found
 
     @torch.inference_mode()
@@ -244,10 +249,14 @@ class _RetinaFaceFinder:
         return found.take(sides >= self._settings.min_face_ratio * max(height, width))
 
 
-def _clear(found: Detections) -> bool:
-    """Was every face of a half-size search large, so that full size would add nothing?"""
+def _clear(found: Detections, shrink: int) -> bool:
+    """Is every face of a search in a shrunk frame large there, so that a larger frame would not find it better?"""
     sides = np.max(found.boxes[:, 2:] - found.boxes[:, :2], axis=1, initial=0)
-    return len(found) > 0 and bool(np.all(sides >= 2 * CLEAR_FACE))
+    return len(found) > 0 and bool(np.all(sides >= shrink * CLEAR_FACE))
+
+
+def _resize(frame: Rgb, size: tuple[int, int]) -> Rgb:
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _array(values: Tensor) -> NDArray[np.float32]:

@@ -285,6 +285,6 @@ def track_duration_s(container: Any, stream: Any) -> float | None:
 
 
 def quarter_turns(frame: Any) -> int:
-    """Quarter turns counterclockwise that display a frame upright, 0 to 3; 0 for a display matrix that makes no sense."""
+    """Quarter turns counterclockwise that display a frame upright, 0 to 3; 0 for a matrix that makes no sense."""
     degrees = frame.rotation
     return round(degrees / 90) % 4 if -360 <= degrees <= 360 else 0

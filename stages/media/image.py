@@ -152,16 +152,16 @@ def phash(image: Rgb) -> int:
     """64-bit perceptual hash: near images have hashes that differ in few bits.
 
     The image is made grey, shrunk to 32x32 and transformed (DCT-II); bit i, counted from the highest, says whether the
-    i-th of the 8x8 lowest non-constant coefficients lies above their median. All in integers, so that the hash is the
-    same on every processor.
+    i-th of the 8x8 lowest non-constant coefficients lies above their median. The transform is in integers, so that the
+    hash is the same on every processor.
 
     Args:
         image: RGB [shape=(H, W, 3)].
     Source: pHash's DCT hash (Zauner 2010); without its 7x7 mean filter, which area shrinking replaces.
     """
-    small = cv2.resize(image, (_DCT_SIDE, _DCT_SIDE), interpolation=cv2.INTER_AREA).astype(np.int64)
-    grey = small @ np.array([77, 150, 29])  # (32, 32), luma of BT.601 in units of 1/256
-    coefficients = (_COSINES @ grey @ _COSINES.T).ravel()  # (64,)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (_DCT_SIDE, _DCT_SIDE), interpolation=cv2.INTER_AREA).astype(np.int64)
+    coefficients = (_COSINES @ small @ _COSINES.T).ravel()  # (64,)
     above = 2 * coefficients > sum(np.sort(coefficients)[31:33].tolist())
     return int.from_bytes(np.packbits(above).tobytes(), "big")
 
