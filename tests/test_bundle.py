@@ -1,0 +1,120 @@
+"""A trained detector on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from stages import bundle
+from stages.detectors import registry
+from stages.errors import UserError
+from tests.train import tiny  # noqa: F401  # registers the detector
+
+
+def info(**changes: object) -> bundle.BundleInfo:
+    """detector.json of a tiny detector."""
+    fields = {
+        "detector": "tiny",
+        "settings": {"pretrained": False, "image_size": 32, "width": 8},
+        "image_size": 32,
+        "inputs": ["image"],
+        "target": "visual_label",
+        "mean": (0.5, 0.5, 0.5),
+        "std": (0.5, 0.5, 0.5),
+        "threshold": bundle.Threshold(value=0.4, achieved=0.9),
+        "preprocess": {"faces": {"image_size": 317}},
+        "packages": {"torch": "2"},
+    }
+    return bundle.BundleInfo.model_validate({**fields, **changes})
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A bundle of a tiny detector."""
+    torch.manual_seed(0)
+    detector = registry.build("tiny", {})
+    bundle.save(tmp_path / "detector", detector.state_dict(), info(), "# card\n")
+    return tmp_path / "detector"
+
+
+def test_round_trip(saved: Path) -> None:
+    torch.manual_seed(0)
+    original = registry.build("tiny", {}).eval()
+    found, detector = bundle.load(saved)
+    assert found == info()
+    batch = {"image": torch.randn(3, 3, 32, 32)}
+    assert torch.equal(detector(batch)["logits"], original(batch)["logits"])
+    assert (saved / "README.md").read_text() == "# card\n"
+
+
+def test_same_content_same_bytes(saved: Path, tmp_path: Path) -> None:
+    weights = load_file(saved / "model.safetensors")
+    bundle.save(tmp_path / "again", dict(reversed(weights.items())), info(), "# card\n")
+    for name in ("model.safetensors", "detector.json", "README.md"):
+        assert (tmp_path / "again" / name).read_bytes() == (saved / name).read_bytes()
+
+
+def test_a_failed_save_leaves_the_old_one(saved: Path) -> None:
+    before = (saved / "model.safetensors").read_bytes()
+    with pytest.raises(AttributeError):
+        bundle.save(saved, {"a": "no tensor"}, info(), "")  # type: ignore[dict-item]
+    bad = info(threshold={"value": float("nan"), "achieved": 1.0})
+    with pytest.raises(ValueError, match=r"JSON compliant|nan"):
+        bundle.save(saved, {"a": torch.zeros(1)}, bad, "")
+    assert (saved / "model.safetensors").read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == ["detector"]
+
+
+def test_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"detector\.json is missing: train a detector"):
+        bundle.load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"version": 99}', '{"version": 1}', "{nonsense"])
+def test_damaged_or_foreign_json(saved: Path, text: str) -> None:
+    (saved / "detector.json").write_text(text)
+    with pytest.raises(UserError, match=r"detector\.json"):
+        bundle.read_info(saved)
+
+
+def test_unknown_keys_are_named(saved: Path) -> None:
+    raw = json.loads((saved / "detector.json").read_text())
+    (saved / "detector.json").write_text(json.dumps({**raw, "extra": 1}))
+    with pytest.raises(UserError, match=r"extra: unknown key"):
+        bundle.read_info(saved)
+
+
+def test_damaged_or_missing_weights(saved: Path) -> None:
+    path = saved / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"model\.safetensors cannot be read.*dvc checkout"):
+        bundle.load(saved)
+    path.unlink()
+    with pytest.raises(UserError, match=r"model\.safetensors is missing"):
+        bundle.load(saved)
+
+
+@pytest.mark.parametrize("name", ["model.pth", "model.ckpt", "model.pkl", "model.bin"])
+def test_pickles_are_refused_unopened(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=r"is a pickle.*safetensors"):
+        bundle.load_weights(tmp_path / name)
+
+
+def test_weights_of_another_shape_are_named(saved: Path) -> None:
+    raw = json.loads((saved / "detector.json").read_text())
+    raw["settings"]["width"] = 6
+    (saved / "detector.json").write_text(json.dumps(raw))
+    with pytest.raises(UserError, match=r"does not fit Tiny: backbone\.weight is \(8, 3, 5, 5\), not \(6, 3, 5, 5\)"):
+        bundle.load(saved)
+
+
+def test_missing_and_extra_weights_are_named() -> None:
+    detector = registry.build("tiny", {})
+    state = detector.state_dict()
+    state["odd"] = state.pop("fc.bias")
+    with pytest.raises(UserError, match=r"fc\.bias is missing; odd is unknown"):
+        bundle.load_strictly(detector, state, Path("x.safetensors"))

@@ -1,0 +1,65 @@
+"""Figures on validation, and the threshold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.train.validation import Scored, auc, by_video, choose_threshold, figures
+
+PAIRS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=2, max_size=40).filter(
+    lambda pairs: len({label for label, _ in pairs}) == 2
+)
+
+
+@given(PAIRS)
+def test_threshold_is_the_best_of_all(pairs: list[tuple[int, int]]) -> None:
+    labels = np.array([label for label, _ in pairs])
+    scores = np.array([score / 20 for _, score in pairs])
+    threshold, achieved = choose_threshold(labels, scores)
+
+    def balanced(cut: float) -> float:
+        called = scores >= cut
+        return float((called[labels == 1].mean() + (~called[labels == 0]).mean()) / 2)
+
+    assert balanced(threshold) == pytest.approx(achieved)
+    assert achieved >= max(balanced(cut) for cut in np.linspace(-0.01, 1.01, 205)) - 1e-9
+
+
+def test_threshold_keeps_away_from_scores() -> None:
+    assert choose_threshold(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])) == (pytest.approx(0.5), 1.0)
+
+
+@given(PAIRS)
+def test_auc_is_the_chance_that_a_fake_scores_higher(pairs: list[tuple[int, int]]) -> None:
+    labels, scores = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs], float)
+    fakes, reals = scores[labels == 1], scores[labels == 0]
+    wins = (fakes[:, None] > reals).mean() + 0.5 * (fakes[:, None] == reals).mean()
+    assert auc(labels, scores) == pytest.approx(wins)
+
+
+def test_undefined_is_none_and_unknown_labels_are_left_out() -> None:
+    assert auc(np.array([1, 1]), np.array([0.1, 0.9])) is None
+    assert auc(np.array([0, 1, -1]), np.array([0.1, 0.9, 0.5])) == 1.0
+
+
+def test_scores_of_several_processes() -> None:
+    parts = [(np.array([4, 0]), np.array([0.4, 0.0])), (np.array([2]), np.array([0.2]))]
+    scored = Scored.gather(parts)
+    assert scored.rows.tolist() == [0, 2, 4]
+    assert scored.scores.tolist() == [0.0, 0.2, 0.4]
+    with pytest.raises(RuntimeError, match="twice"):
+        Scored.gather([*parts, parts[1]])
+
+
+def test_videos_average_their_frames() -> None:
+    video = np.array([0, 0, 2, 2, 2])
+    scored = Scored(np.array([0, 1, 2, 4]), np.array([0.2, 0.4, 1.0, 0.5]))
+    videos, scores = by_video(scored, video)
+    assert videos.tolist() == [0, 2]
+    assert scores.tolist() == pytest.approx([0.3, 0.75])
+    found = figures(scored, video, np.array([0, -1, 1]), anomaly=True)
+    assert found["val_auc"] == found["val_frame_auc"] == 1.0
+    assert found["val_log_prob"] == pytest.approx(-0.3)
