@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class _Strict(BaseModel):
@@ -99,6 +99,12 @@ class Recipe(_Strict):
     comet_project: str | None = None  # also log to Comet; offline into .cache/comet/ unless COMET_API_KEY is set
 
     by_detector: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        """`-S recipes.full.precision=32` gives a number."""
+        return str(value) if isinstance(value, int) else value
 
     @model_validator(mode="after")
     def _overrides(self) -> Recipe:
