@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 import pyarrow as pa
 
+from stages.bundle import VALIDATION
 from stages.errors import UserError
 from stages.evaluate.metrics import Ranking, Sample, divide
 from stages.evaluate.predictions import read_predictions
@@ -15,7 +16,6 @@ from stages.evaluate.predictions import read_predictions
 if TYPE_CHECKING:
     from stages.bundle import BundleInfo
 
-VALIDATION = "validation.parquet"
 Combination = Literal["mean", "median", "max", "top_k"]
 
 
