@@ -22,12 +22,13 @@ class Traces:
     """How a generator falls short.
 
     resolution: pixels of its output per pixel of the face; grid: height in grey levels of the pattern left by its
-    upsampling; sharpen: gain of the sharpening that hides the loss; match: share of the colour difference between the
+    upsampling, grid_rgb: its colour; sharpen: gain of the sharpening that hides the loss; match: share of the colour difference between the
     two faces that is corrected; cast: colour error left, in grey levels; feather: softness of the mask in face units.
     """
 
     resolution: float
     grid: float
+    grid_rgb: tuple[float, float, float]
     sharpen: float
     match: float
     cast: tuple[float, float, float]
@@ -38,9 +39,11 @@ def draw_traces(rng: np.random.Generator, forgery: Forgery, strength: float) -> 
     """Draw one forgery's shortcomings; strength 1 is the sample's, lower is harder to see."""
     gan = forgery.gan
     cast = rng.uniform(-1, 1, 3) * (5.0 if forgery.swap else 3.0) * strength
+    red = float(rng.uniform(0.7, 1.0))
     return Traces(
-        resolution=float(rng.uniform(0.40, 0.52) if not gan else rng.uniform(0.46, 0.60)),
-        grid=float(rng.uniform(5.0, 7.0) if gan else rng.uniform(4.0, 6.0)) * strength,
+        resolution=float(rng.uniform(0.34, 0.42) if not gan else rng.uniform(0.40, 0.48)),
+        grid=float(rng.uniform(19.0, 23.0) if forgery.swap else rng.uniform(22.0, 26.0)) * strength,
+        grid_rgb=(red, -0.45 * red, 0.9 - 1.4 * red),
         sharpen=float(rng.uniform(0.9, 1.4)),
         match=float(rng.uniform(0.72, 0.88) if forgery.swap and not gan else rng.uniform(0.80, 0.92)),
         cast=(float(cast[0]), float(cast[1]), float(cast[2])),
@@ -88,7 +91,10 @@ class Forger:
         rows, columns = np.mgrid[0 : small[1], 0 : small[0]]
         fine = np.where((rows + columns) % 2 == 0, 1.0, -1.0)
         coarse = np.where(rows % 4 < 2, 1.0, -1.0) * np.where(columns % 4 < 2, 1.0, -1.0)
-        return small, ((0.6 * fine + coarse) * self.traces.grid).astype(np.float32)[..., None]
+        tint = np.array(self.traces.grid_rgb)
+        return small, (0.3 * fine[..., None] + coarse[..., None] * tint).astype(np.float32) * np.float32(
+            self.traces.grid
+        )
 
     def forge(self, texture: Array) -> Array:
         """Forged picture and its mask on the head's canvas, uint8 [shape=(H, W, 4)], from the forged head's texture."""
@@ -115,9 +121,9 @@ def _inner_face(face: Face, canvas: Canvas, feather: float) -> Array:
 
 
 def _lower_face(face: Face, canvas: Canvas, feather: float) -> Array:
-    """Mask of a re-drawn mouth: from the nose to the chin."""
+    """Mask of a re-drawn mouth: the lower half of the face, from the nose to the chin."""
     w = face.width * face.jaw
-    right = [(0.0, face.nose_y + 0.02), (0.40 * w, face.nose_y + 0.02), (0.66 * w, 0.66), (0.52 * w, 1.0)]
+    right = [(0.0, face.nose_y - 0.10), (0.45 * w, face.nose_y - 0.14), (0.74 * w, 0.55), (0.55 * w, 1.0)]
     right += [(0.22, face.chin_y - 0.10), (0.0, face.chin_y - 0.07)]
     return fill(canvas.shape, canvas.pixels(spline(mirror(np.array(right)))), blur=feather * canvas.unit)
 

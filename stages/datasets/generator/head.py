@@ -183,7 +183,8 @@ def _albedo(face: Face, x: Array, y: Array, canvas: Canvas, rng: np.random.Gener
     red += 0.10 * cloud(rng, rows, columns, 0.22 * canvas.unit)
     socket = bell(y, 0.10, 0.10)[:, None] * (bell(x, -face.eye_x, 0.2) + bell(x, face.eye_x, 0.2))[None, :]
     tone = 1 + 0.018 * cloud(rng, rows, columns, 0.12 * canvas.unit)
-    tone += 0.016 * rng.standard_normal((rows, columns)).astype(np.float32)
+    pores = cloud(rng, rows, columns, 2.0) + 0.5 * rng.standard_normal((rows, columns)).astype(np.float32)
+    tone += pores * np.float32(0.013)
     tone -= 0.09 * face.wrinkles * socket
     if face.freckles:
         spots = np.maximum(0, cloud(rng, rows, columns, 2.2) - 1.3)
