@@ -7,6 +7,7 @@ within one shape no detector mixes samples in evaluation mode.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -202,7 +203,8 @@ class Scorer:
         gpu = self.device.type == "cuda"
         loaders = LoaderSettings(workers=min(GPU_LOADERS, cpu_count()) if gpu else 0, pin_memory=gpu)
         unit = "video" if isinstance(index, SequenceIndex) else "crop"
-        with _reproducible(), tqdm(total=len(plans.rows), desc=label, unit=unit, disable=label is None) as bar:
+        pace: dict[str, Any] = {} if sys.stderr.isatty() else {"mininterval": 10, "ascii": True, "ncols": 100}
+        with _reproducible(), tqdm(total=len(plans.rows), desc=label, unit=unit, disable=label is None, **pace) as bar:
             for raw in make_loader(dataset, plans, loaders):
                 yield self._forward(raw)
                 bar.update(len(raw["rows"]) + len(raw["skipped"]))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Told apart by people of every colour vision, and in grey.
 REAL, FAKE, INK, MUTED, RULE = "#2f6fb3", "#d9652b", "#1f2328", "#6b7280", "#e2e5e9"
-DPI = 144
+DPI = 120
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
