@@ -105,7 +105,7 @@ def _read_list(tree: Tree, base: str) -> _List:
         return listed
     path = tree.root / place
     conflicts, lines = [], 0
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
         lines += 1

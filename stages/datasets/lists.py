@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
     Raises:
         UserError: it is no CSV.
     """
-    reader = csv.reader(read_text(path).splitlines(keepends=True))
+    reader = csv.reader(io.StringIO(read_text(path), newline=""))
     try:
         for row in reader:
             cells = [cell.strip() for cell in row]

@@ -19,6 +19,9 @@ from stages.splits.report import report
 from stages.splits.table import assign
 from stages.store import from_rows, read_json, read_table, write_bytes, write_json, write_table
 
+_COLUMNS = [*(n for n in SPLITS.names if n != "split"), "path", "sha256", "status"]
+_COLUMNS += ["source_identity", "original_id", "official_split"]
+
 
 def build(dataset: str, entry: DatasetParams, params: SplitsParams) -> dict[str, Any]:
     """Split one dataset and audit the split.
@@ -30,7 +33,7 @@ def build(dataset: str, entry: DatasetParams, params: SplitsParams) -> dict[str,
             splits.on_leak is fail (the metrics are written all the same).
     """
     folder, place = dataset_folder(dataset), Path("metrics") / dataset
-    rows = read_table(folder / "videos.parquet", VIDEOS).to_pylist()
+    rows = read_table(folder / "videos.parquet", VIDEOS, columns=_COLUMNS).to_pylist()
     official = audit.official_counts(rows, registry.official(entry.layout), dataset)
     assignment = assign(rows, params)
     frames = read_frames(folder / "faces", [row["video_id"] for row in rows])

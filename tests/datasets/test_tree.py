@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.datasets import registry
@@ -15,6 +15,7 @@ from tests.datasets.trees import entry, touch
 ODD = ['it\'s a "clip".mp4', "new\nline.mp4", "percent%20.mp4", "back\\slash.mp4", "\\x41.mp4", "tab\t.mp4", "ünï.mp4"]
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1).filter(lambda data: b"\0" not in data))
 def test_any_path_comes_back_from_its_stored_form(data: bytes) -> None:
     path = os.fsdecode(data)
@@ -24,6 +25,7 @@ def test_any_path_comes_back_from_its_stored_form(data: bytes) -> None:
     assert not any(ord(char) < 0x20 for char in text)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=("C",), exclude_characters="\\\0"), min_size=1))
 def test_a_plain_name_is_stored_as_it_is(name: str) -> None:
     assert stored(name) == name

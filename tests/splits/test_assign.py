@@ -5,7 +5,7 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.splits.assign import TOLERANCE, hold_out
@@ -29,6 +29,7 @@ UNITS = st.lists(st.dictionaries(st.sampled_from("ABCD"), st.integers(1, 9), min
 )
 
 
+@settings(deadline=None)
 @given(UNITS, st.floats(0.05, 0.45), st.integers(0, 5), st.integers(1, 2), st.randoms(use_true_random=False))
 def test_the_choice_is_the_same_in_any_order(
     units: list[Unit], fraction: float, seed: int, keep: int, rng: random.Random
@@ -40,6 +41,7 @@ def test_the_choice_is_the_same_in_any_order(
     assert hold_out(shuffled, fraction, seed=seed, keep=keep) == chosen
 
 
+@settings(deadline=None)
 @given(UNITS, st.floats(0.05, 0.45), st.integers(0, 5), st.integers(1, 2))
 def test_no_category_is_emptied_and_none_is_forgotten(units: list[Unit], fraction: float, seed: int, keep: int) -> None:
     chosen = hold_out(units, fraction, seed=seed, keep=keep)

@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.errors import UserError
@@ -26,6 +26,7 @@ def plain(left: np.ndarray, right: np.ndarray, bits: int) -> tuple[list[bool], l
     return table.any(1).tolist(), table.any(0).tolist(), int(table.sum())
 
 
+@settings(deadline=None)
 @given(HASHES, HASHES, st.integers(0, 16), st.sampled_from([1, 5, 2_000_000]), st.sampled_from([0, 12]))
 def test_the_search_finds_what_comparing_all_finds(
     left: list[int], right: list[int], bits: int, block: int, cost: int

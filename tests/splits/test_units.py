@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.splits.units import make_units
@@ -43,6 +43,7 @@ ROWS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ROWS, st.integers(0, 99))
 def test_units_part_the_videos_and_do_not_depend_on_their_order(
     described: list[tuple[str | None, int | None]], seed: int
