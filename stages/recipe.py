@@ -99,6 +99,8 @@ class Recipe(_Strict):
     comet_project: str | None = None  # also log to Comet; offline into .cache/comet/ unless COMET_API_KEY is set
 
     by_detector: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    # Settings of detectors (keys of detectors.<name>) that this recipe replaces, such as a smaller encoder.
+    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @field_validator("precision", mode="before")
     @classmethod
@@ -109,7 +111,7 @@ class Recipe(_Strict):
     @model_validator(mode="after")
     def _overrides(self) -> Recipe:
         for name, override in self.by_detector.items():
-            unknown = sorted(set(override) - (set(type(self).model_fields) - {"by_detector"}))
+            unknown = sorted(set(override) - (set(type(self).model_fields) - {"by_detector", "settings"}))
             if unknown:
                 raise ValueError(f"by_detector.{name}: unknown key {', '.join(unknown)}")
             self.for_detector(name)

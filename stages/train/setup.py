@@ -77,7 +77,7 @@ def build_detector(params: Params, recipe: Recipe) -> Detector:
         UserError: unknown name or settings, or weights that cannot be had or do not fit.
     """
     name, start = params.train.detector, params.train.init_from
-    settings = dict(params.detectors.get(name, {}))
+    settings = {**params.detectors.get(name, {}), **recipe.settings.get(name, {})}
     if recipe.image_size is not None:
         settings["image_size"] = recipe.image_size
     if start is not None and "pretrained" in settings:
