@@ -18,6 +18,13 @@ from stages.detectors.registry import register
 from stages.detectors.settings import IMAGENET_MEAN, IMAGENET_STD, DetectorSettings
 
 
+class BackboneFiles(DetectorSettings):
+    """Files of ImageNet weights (safetensors, or PyTorch's weights-only kind); null: none for that backbone."""
+
+    visual: str | None = None  # EfficientNet-B0
+    audio: str | None = None  # MobileNetV2
+
+
 class Settings(DetectorSettings):
     """`detectors.av_transformer`. The ranges are source 002's."""
 
@@ -33,9 +40,7 @@ class Settings(DetectorSettings):
         "density_layers": 2,
         "density_width": 128,
     }
-    pretrained: bool = False  # ImageNet weights for both backbones; or give their files:
-    visual_weights: str | None = None  # file of EfficientNet-B0 weights
-    audio_weights: str | None = None  # file of MobileNetV2 weights
+    pretrained: bool | BackboneFiles = False  # true: ImageNet weights through timm for both backbones
     image_size: int = Field(112, ge=64, le=512)  # side of a mouth crop (px)
     frames: int = Field(16, ge=8, le=32)  # mouth crops a clip
     chunks: int = Field(8, ge=4, le=16)  # mel chunks a clip
@@ -102,8 +107,10 @@ class AVTransformer(Detector):
         super().__init__(settings, image_size=settings.image_size)
         self.options = settings
         d_model = settings.d_model
-        self.visual_backbone = make_backbone("efficientnet_b0", settings.visual_weights or settings.pretrained)
-        self.audio_backbone = make_backbone("mobilenetv2_100", settings.audio_weights or settings.pretrained)
+        given = settings.pretrained
+        visual, audio = (given, given) if isinstance(given, bool) else (given.visual or False, given.audio or False)
+        self.visual_backbone = make_backbone("efficientnet_b0", visual)
+        self.audio_backbone = make_backbone("mobilenetv2_100", audio)
         self.mel_norm = nn.BatchNorm2d(1, affine=False)  # log-mels to mean 0, scale 1, whatever their unit
         self.visual_project = nn.Linear(self.visual_backbone.num_features, d_model)
         self.audio_project = nn.Linear(self.audio_backbone.num_features, d_model)

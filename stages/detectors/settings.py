@@ -12,8 +12,6 @@ class DetectorSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     small: ClassVar[dict[str, Any]] = {}  # the smallest sensible sizes: tests and dry runs build with these
-    # true: ImageNet weights through timm; a path: a file (safetensors, or PyTorch's weights-only kind); false: none
-    pretrained: bool | str = False
 
 
 class ImageSettings(DetectorSettings):
@@ -21,6 +19,8 @@ class ImageSettings(DetectorSettings):
 
     small: ClassVar[dict[str, Any]] = {"image_size": 64}
     image_size: int = Field(299, ge=64, le=2048)  # side of the input (px); under 64 batch norm sees one value a channel
+    # true: ImageNet weights through timm; a path: a file (safetensors, or PyTorch's weights-only kind); false: none
+    pretrained: bool | str = False
     num_classes: Literal[1, 2] = 2  # 1: one logit and a sigmoid; 2: softmax over (real, fake)
     drop_rate: float = Field(0.2, ge=0.0, lt=1.0)  # dropout before the classifier
 

@@ -5,6 +5,7 @@ import torch
 
 from stages.detectors import registry
 from stages.detectors.base import Detector
+from stages.detectors.profile import profile, table
 
 
 @pytest.fixture(autouse=True)
@@ -36,10 +37,6 @@ def record_shapes(detector: Detector, modules: list[str], batch: dict) -> tuple[
     for handle in handles:
         handle.remove()
     return shapes, {key: tuple(value.shape[1:]) for key, value in output.items()}
-
-
-def millions(detector: Detector) -> float:
-    return sum(p.numel() for p in detector.parameters()) / 1e6
 
 
 XCEPTION_AT_299 = {
@@ -208,17 +205,29 @@ def test_av_transformer_shapes():
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "expected"),
+    ("name", "settings", "parameters", "gmacs"),
     [
-        ("attention_network", {}, 28.0),  # Xception 20.8, of the rest the four fusion blocks 3.4
-        ("addnet", {}, 20.8),
-        ("addnet_bandpass", {}, 20.8),
-        ("xception", {}, 20.8),
-        ("efficientnet_b4", {}, 17.6),
-        ("multibranch", {}, 19.6),  # source 004: about 19 M
-        ("av_transformer", {}, 37.1),  # source 002: about 52 M; the detector's docstring says where they part
-        ("av_transformer", {"temporal": "mamba"}, 21.4),  # source 002: about 45 M
+        ("attention_network", {}, 28.0, 12.97),  # Xception 20.8 M; of the rest the fusion blocks 3.8 M
+        ("addnet", {}, 20.8, 8.4),
+        ("addnet_bandpass", {}, 20.8, 8.4),
+        ("xception", {}, 20.8, 8.4),
+        ("efficientnet_b4", {}, 17.6, 2.86),
+        ("multibranch", {}, 19.6, 1.78),  # source 004: about 19 M
+        ("av_transformer", {}, 37.1, 2.35),  # source 002: about 52 M; the detector's docstring says where they part
+        ("av_transformer", {"temporal": "mamba"}, 21.4, 2.25),  # source 002: about 45 M
     ],
 )
-def test_parameter_counts(name, settings, expected):
-    assert millions(build(name, **settings)) == pytest.approx(expected, abs=0.06)
+def test_sizes(name, settings, parameters, gmacs):
+    detector = build(name, **settings)
+    size = profile(detector)
+    assert size.parameters / 1e6 == pytest.approx(parameters, abs=0.06)
+    assert size.gmacs == pytest.approx(gmacs, rel=0.05)
+    assert detector.training
+    assert set(size.inputs) == detector.inputs
+
+
+def test_table():
+    size = profile(build("xception", image_size=64))
+    counted = profile(build("addnet", image_size=64))
+    assert size.gmacs == counted.gmacs  # the mask adds no product of matrices
+    assert "| `xception` | image 3x299x299 | 20.8 |" in table(("xception",))

@@ -74,6 +74,14 @@ def test_weights_from_a_file(tmp_path, suffix):
     assert not any(key.startswith("classifier") for key in backbone.state_dict())
 
 
+def test_weights_of_both_streams_from_files(tmp_path):
+    weights = timm.create_model("mobilenetv2_100").state_dict()
+    torch.save(weights, tmp_path / "audio.pth")
+    small = registry.settings_class("av_transformer").small
+    detector = registry.build("av_transformer", {**small, "pretrained": {"audio": str(tmp_path / "audio.pth")}})
+    assert torch.equal(detector.audio_backbone.state_dict()["conv_stem.weight"], weights["conv_stem.weight"])
+
+
 def test_weights_that_do_not_fit(tmp_path):
     with pytest.raises(UserError, match=r"none\.pth .*is not there"):
         make_backbone("efficientnet_b0", str(tmp_path / "none.pth"))
