@@ -121,10 +121,13 @@ def known_transforms() -> dict[str, type[albumentations.BasicTransform]]:
     """albumentations' transforms of single pictures by name."""
     import albumentations as A
 
+    from stages.loading import jitter
+
     found = {name: getattr(A, name) for name in dir(A)}
     classes = {name: item for name, item in found.items() if inspect.isclass(item)}
     kinds = (A.ImageOnlyTransform, A.DualTransform)
-    return {name: item for name, item in classes.items() if issubclass(item, kinds) and item not in kinds}
+    known = {name: item for name, item in classes.items() if issubclass(item, kinds) and item not in kinds}
+    return {**known, "ColorJitter": jitter.ColorJitter}
 
 
 def build_step(step: TransformStep, where: str) -> albumentations.BasicTransform:
