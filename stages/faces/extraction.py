@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -14,8 +16,8 @@ import pyarrow as pa
 from stages import weights
 from stages.faces import identity
 from stages.faces.crop import crop_box, cut_square
-from stages.faces.finders import Detections, Finder, FinderSettings, Floats, build_finder, finder_entry
-from stages.faces.subject import choose_subject, find_cuts
+from stages.faces.finders import Detections, Finder, FinderSettings, Floats, build_finder, finder_entry, iou
+from stages.faces.subject import choose_subject, find_cuts, follow
 from stages.media.frames import Box, Frame, Rgb, RgbPicture
 from stages.media.image import encode, phash
 from stages.media.video import Decoded, Limits, process_frames
@@ -28,20 +30,23 @@ from stages.store import from_rows
 MAX_CANDIDATES = 4
 # Coordinates are stored in steps of 1/4 px and scores of 1/1000: what processors round differently stays invisible.
 COORDINATE_STEPS, SCORE_STEPS = 4.0, 1000.0
+SAME_FACE_IOU = 0.3  # of two searches in one frame
 THUMBNAIL = (80, 45)  # px, for finding cuts
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The faces of one sampled frame that may be the subject's, with their crops; the frame itself is gone.
+    """The faces of one sampled frame, with crops of those that may be the subject's; the frame itself is gone.
 
     Args:
         index, time_s: of the frame.
         seen: faces found in it.
-        faces: the candidates, in source px.
-        squares: their crops' places (px).
+        faces: in source px; the first ones have crops.
+        squares: the crops' places (px).
         crops: RGB [shape=(S, S, 3) each].
         thumbnail: of the frame.
+        shrunk: the frame as it was searched, if smaller faces were not looked for in it.
+        factor: source px a px of the shrunk frame, in x and y.
     """
 
     index: int
@@ -51,6 +56,8 @@ class Candidates:
     squares: list[Box]
     crops: list[Rgb]
     thumbnail: Rgb
+    shrunk: Rgb | None
+    factor: Floats
 
 
 def crop_video(video: Video, faces: pa.Table | None, params: FacesParams) -> Result:
@@ -77,7 +84,10 @@ def crop_video(video: Video, faces: pa.Table | None, params: FacesParams) -> Res
     candidates, decoded = process_frames(
         video.path, params.frames_per_video, lambda frames: list(search(frames, finder, params)), limits=limits
     )
-    rows = subject_rows(candidates, params)
+    cuts = find_cuts([each.thumbnail for each in candidates])
+    if len(follow([each.faces for each in candidates], cuts)) > 1:  # there may be more than one person
+        candidates = look_closer(candidates, finder, params)
+    rows = subject_rows(candidates, cuts, params)
     return _result(video, params, decoded, rows, sum(each.seen for each in candidates))
 
 
@@ -124,7 +134,37 @@ def _candidates(frame: Frame, shrunk: Rgb, found: Detections, params: FacesParam
         squares=squares,
         crops=[cut_square(frame, square, params.image_size) for square in squares],
         thumbnail=np.asarray(cv2.resize(shrunk, THUMBNAIL, interpolation=cv2.INTER_AREA), np.uint8),
+        shrunk=None if found.thorough else shrunk,
+        factor=factor,
     )
+
+
+def look_closer(candidates: list[Candidates], finder: Finder, params: FacesParams) -> list[Candidates]:
+    """Add the smaller faces of the frames in which only large ones were looked for, without crops.
+
+    They tell who was there beside the subject, and so is not the subject elsewhere.
+    """
+    hasty = [each for each in candidates if each.shrunk is not None]
+    found = finder.find([each.shrunk for each in hasty if each.shrunk is not None], thorough=True)
+    closer = {each.index: _with_others(each, more, params) for each, more in zip(hasty, found, strict=True)}
+    return [closer.get(each.index, each) for each in candidates]
+
+
+def _with_others(known: Candidates, found: Detections, params: FacesParams) -> Candidates:
+    found = rounded(found.scaled(known.factor))
+    new = [
+        index
+        for index in range(len(found))
+        if found.scores[index] >= params.min_score
+        and iou(found.boxes[index], known.faces.boxes).max(initial=0) < SAME_FACE_IOU
+    ]
+    others = found.take(np.array(new, np.intp))
+    faces = Detections(
+        np.concatenate([known.faces.boxes, others.boxes]),
+        np.concatenate([known.faces.scores, others.scores]),
+        np.concatenate([known.faces.keypoints, others.keypoints]),
+    )
+    return replace(known, faces=faces, seen=known.seen + len(others), shrunk=None)
 
 
 def rounded(found: Detections) -> Detections:
@@ -133,14 +173,14 @@ def rounded(found: Detections) -> Detections:
     def steps(values: Floats, a_unit: float) -> Floats:
         return np.asarray(np.round(values * a_unit) / a_unit, np.float32)
 
-    return Detections(
-        steps(found.boxes, COORDINATE_STEPS), steps(found.scores, SCORE_STEPS), steps(found.keypoints, COORDINATE_STEPS)
-    )
+    boxes, keypoints = steps(found.boxes, COORDINATE_STEPS), steps(found.keypoints, COORDINATE_STEPS)
+    return Detections(boxes, steps(found.scores, SCORE_STEPS), keypoints, found.thorough)
 
 
-def subject_rows(candidates: list[Candidates], params: FacesParams) -> list[dict[str, Any]]:
+def subject_rows(candidates: list[Candidates], cuts: list[bool], params: FacesParams) -> list[dict[str, Any]]:
     """Rows of the faces table (without video_id) for the frames in which the subject is seen."""
 
+    @cache
     def describe(place: tuple[int, int]) -> np.ndarray[Any, Any]:
         frame, face = place
         square = np.array(candidates[frame].squares[face], np.float64)
@@ -148,13 +188,13 @@ def subject_rows(candidates: list[Candidates], params: FacesParams) -> list[dict
         keypoints = (candidates[frame].faces.keypoints[face] - square[:2]) * scale
         return identity.describe(candidates[frame].crops[face], keypoints)
 
-    def same(a: tuple[int, int], b: tuple[int, int]) -> bool:
-        return identity.same_person(describe(a), describe(b))
+    def distance(a: tuple[int, int], b: tuple[int, int]) -> float:
+        cropped = all(face < len(candidates[frame].crops) for frame, face in (a, b))
+        return identity.distance(describe(a), describe(b)) if cropped else math.inf
 
-    cuts = find_cuts([each.thumbnail for each in candidates])
-    chosen = choose_subject([each.faces for each in candidates], cuts, same)
+    chosen = choose_subject([each.faces for each in candidates], cuts, distance)
     pairs = [(each, face) for each, face in zip(candidates, chosen, strict=True) if face is not None]
-    return [_row(each, face, params) for each, face in pairs]
+    return [_row(each, face, params) for each, face in pairs if face < len(each.crops)]
 
 
 def _row(found: Candidates, face: int, params: FacesParams) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol
 
@@ -29,11 +29,13 @@ class Detections:
         boxes: x0, y0, x1, y1 in px of the frame that was searched; may leave it a little [shape=(N, 4)].
         scores: 0 to 1 [shape=(N,)].
         keypoints: x, y of left eye, right eye (as seen), nose, left and right mouth corner [shape=(N, 5, 2)].
+        thorough: faces of all sizes were looked for; else the frame showed large ones, and smaller ones may be missing.
     """
 
     boxes: Floats
     scores: Floats
     keypoints: Floats
+    thorough: bool = True
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -45,20 +47,25 @@ class Detections:
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Detections:
         """Some of the faces, by index or mask."""
-        return Detections(self.boxes[rows], self.scores[rows], self.keypoints[rows])
+        return Detections(self.boxes[rows], self.scores[rows], self.keypoints[rows], self.thorough)
 
     def scaled(self, factor: Floats) -> Detections:
         """In px of a frame that is larger by a factor in x and y [shape=(2,)]."""
-        return Detections(self.boxes * np.tile(factor, 2), self.scores, self.keypoints * factor)
+        return replace(self, boxes=self.boxes * np.tile(factor, 2), keypoints=self.keypoints * factor)
 
 
 class Finder(Protocol):
-    """Finds all faces of frames."""
+    """Finds the faces of frames."""
 
     batch_size: int
 
-    def find(self, frames: Sequence[Rgb]) -> list[Detections]:
-        """One Detections a frame, in px of the frame given; frames may differ in size."""
+    def find(self, frames: Sequence[Rgb], *, thorough: bool = False) -> list[Detections]:
+        """One Detections a frame, in px of the frame given; frames may differ in size.
+
+        Args:
+            thorough: look for faces of all sizes in every frame; else large ones come first, at a fraction of the
+                work, and a frame in which these leave no doubt is not searched further.
+        """
         ...
 
 

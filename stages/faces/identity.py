@@ -52,9 +52,9 @@ def describe(image: Rgb, keypoints: Floats) -> NDArray[np.float64]:
     return np.asarray(_model(weights.locate(WEIGHTS)).compute_face_descriptor(align(image, keypoints)))
 
 
-def same_person(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
-    """Are two descriptors of one person?"""
-    return float(np.linalg.norm(a - b)) < SAME_PERSON
+def distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """How unlike two described faces are: under 1 for the same person."""
+    return float(np.linalg.norm(a - b)) / SAME_PERSON
 
 
 @cache

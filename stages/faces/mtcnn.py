@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ PYRAMID_FACTOR = 0.709
 PROPOSAL_SCORE, REFINED_SCORE = 0.6, 0.7
 SAME_FACE_IOU = 0.8  # after the second network: only near copies are dropped
 # A first search looks for faces of twice the smallest size asked for. Where every face that it finds has three times
-# that size, smaller ones are not looked for: they would not be the subject.
+# that size, smaller ones are not looked for.
 LARGE_FACES, CLEAR_FACES = 2, 3
 STRIDE, CELL = 2, 12  # of the proposal network (px)
 MAX_CROPS = 64  # a call
@@ -120,17 +121,21 @@ class MtcnnFinder:
             for state in (pnet, rnet, onet)
         ]
 
-    def find(self, frames: Sequence[Rgb]) -> list[Detections]:
+    def find(self, frames: Sequence[Rgb], *, thorough: bool = False) -> list[Detections]:
         """See Finder."""
-        return by_size(frames, self.batch_size, self._find)
+        return by_size(frames, self.batch_size, self._find_all if thorough else self._find)
 
-    @torch.inference_mode()
+    def _find_all(self, frames: list[Rgb]) -> list[Detections]:
+        return self._search(halved(frames), self._smallest(frames))
+
+    def _smallest(self, frames: list[Rgb]) -> float:
+        return max(CELL, self._settings.min_face_ratio * max(frames[0].shape[:2]))
+
     def _find(self, frames: list[Rgb]) -> list[Detections]:
         """Large faces first, a quarter of the work; all sizes where that leaves a doubt."""
         levels = halved(frames)
-        height, width = frames[0].shape[:2]
-        smallest = max(CELL, self._settings.min_face_ratio * max(height, width))
-        found = self._search(levels, LARGE_FACES * smallest)
+        smallest = self._smallest(frames)
+        found = [replace(each, thorough=False) for each in self._search(levels, LARGE_FACES * smallest)]
         clear = CLEAR_FACES * smallest
         doubtful = [index for index, each in enumerate(found) if not len(each) or _shortest(each) < clear]
         if doubtful:
@@ -139,6 +144,7 @@ class MtcnnFinder:
                 found[index] = each
         return found
 
+    @torch.inference_mode()
     def _search(self, levels: list[list[Rgb]], min_face: float) -> list[Detections]:
         boxes, owner = self._proposals(levels, min_face)
         boxes, owner = self._second(levels, boxes, owner)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 
@@ -206,9 +207,9 @@ class _RetinaFaceFinder:
         self._shift = torch.tensor(self._mean, device=self._device).view(shape)
         self._factor = (1 / torch.tensor(self._scale, device=self._device)).view(shape)
 
-    def find(self, frames: Sequence[Rgb]) -> list[Detections]:
+    def find(self, frames: Sequence[Rgb], *, thorough: bool = False) -> list[Detections]:
         """See Finder."""
-        return by_size(frames, self.batch_size, self._find)
+        return by_size(frames, self.batch_size, self._search if thorough else self._find)
 
     def _find(self, frames: list[Rgb]) -> list[Detections]:
         """A quarter of the size first, a sixteenth of the work; larger where that leaves a doubt."""
@@ -222,7 +223,7 @@ class _RetinaFaceFinder:
             small = [frames[i] if shrink == 1 else _resize(frames[i], size) for i in doubtful]
             scale = np.array([width / size[0], height / size[1]], np.float32)
             for index, each in zip(doubtful, self._search(small), strict=True):
-                found[index] = each.scaled(scale)
+                found[index] = replace(each.scaled(scale), thorough=shrink == 1)
             doubtful = [index for index in doubtful if not _clear(found[index], shrink)]
             if not doubtful:
                 break

@@ -1,8 +1,9 @@
 """One subject a video: which of the faces found belongs to the person whom the video shows.
 
 Faces are joined into tracks, each one person or picture that stays in its place through one shot. The heaviest track
-(by size, score and number of frames, over the whole video) is the subject. Other tracks are added, as after a cut, only
-if they never share a frame with it, for two faces in one frame are two people, and if they show the same person.
+(by size, score and number of frames, over the whole video) is the subject. Two faces in one frame are two people, so
+tracks that share a frame with the subject are its rivals. Another track, as after a cut, is added only if it shares no
+frame with the subject, is not where a rival is, and shows the subject's face and no rival's.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ from stages.media.frames import Rgb
 # A face continues a track when its centre moved by fewer sides than this and its side changed by less than a factor.
 MAX_MOVE = 0.8
 MAX_GROWTH = 1.7
-# Tracks that are compared with the subject, the heaviest first: comparing costs up to half a second.
-MAX_COMPARED = 6
+# Tracks that are compared with the subject, and rivals that these are compared with, the heaviest first: describing a
+# face costs up to a third of a second.
+MAX_COMPARED, MAX_RIVALS = 6, 2
+# A track that overlaps a rival's place by this much is the rival, seen again.
+SAME_PLACE_IOU = 0.5
 # A cut changes more than this share of the pixels' colours (in 8x8x8 bins). Low, since a track that is broken without
 # need is joined again, and one that is not broken at a cut may go on with another person.
 CUT_SHARE = 0.1
 
-# (frame, index of a face in it) of two tracks' best faces -> is it the same person?
-Same = Callable[[tuple[int, int], tuple[int, int]], bool]
+# (frame, index of a face in it) of two tracks' best faces -> their distance: under 1 for the same person.
+Distance = Callable[[tuple[int, int], tuple[int, int]], float]
 
 
 @dataclass
@@ -35,7 +39,8 @@ class Track:
 
     frames: list[int] = field(default_factory=list)
     faces: list[int] = field(default_factory=list)
-    box: Floats = field(default_factory=lambda: np.zeros(4, np.float32))  # where it was seen last
+    first_box: Floats = field(default_factory=lambda: np.zeros(4, np.float32))
+    box: Floats = field(default_factory=lambda: np.zeros(4, np.float32))  # the last one
     shot: int = 0
     weight: float = 0.0
     best: tuple[int, int] = (0, 0)  # frame and face of the largest, surest detection
@@ -43,6 +48,8 @@ class Track:
 
     def add(self, frame: int, face: int, box: Floats, score: float) -> None:
         """Continue with a detection."""
+        if not self.frames:
+            self.first_box = box
         self.frames.append(frame)
         self.faces.append(face)
         self.box = box
@@ -53,14 +60,14 @@ class Track:
 
 
 def choose_subject(
-    found: Sequence[Detections], cuts: Sequence[bool] | None = None, same: Same | None = None
+    found: Sequence[Detections], cuts: Sequence[bool] | None = None, distance: Distance | None = None
 ) -> list[int | None]:
     """The subject's detection in each frame.
 
     Args:
         found: the faces of each sampled frame, in order of time.
         cuts: True where a frame begins another shot: no track crosses that; None: one shot.
-        same: compares two faces; None: no two tracks are one person.
+        distance: compares two faces; None: no two tracks are one person.
     Returns:
         for each frame an index into its detections, or None where the subject is not seen.
     """
@@ -69,22 +76,39 @@ def choose_subject(
     if not tracks:
         return chosen
     subject, *others = sorted(tracks, key=lambda track: (-track.weight, track.frames[0], tuple(track.box.tolist())))
-    seen = set(subject.frames)
-    parts = [subject]
-    compared = 0
-    for track in others:
-        if same is None or compared >= MAX_COMPARED:
-            break
-        if not seen.isdisjoint(track.frames):
-            continue
-        compared += 1
-        if same(subject.best, track.best):
-            parts.append(track)
-            seen.update(track.frames)
+    parts = [subject, *_further_parts(subject, others, distance)] if distance is not None else [subject]
     for track in parts:
         for frame, face in zip(track.frames, track.faces, strict=True):
             chosen[frame] = face
     return chosen
+
+
+def _further_parts(subject: Track, others: list[Track], distance: Distance) -> list[Track]:
+    """The other tracks, the heaviest first, that show the subject."""
+    seen = set(subject.frames)
+    rivals = [track for track in others if not seen.isdisjoint(track.frames)]
+    parts: list[Track] = []
+    compared = 0
+    for track in others:
+        if compared >= MAX_COMPARED:
+            break
+        if not seen.isdisjoint(track.frames) or any(_same_place(track, rival) for rival in rivals):
+            continue
+        compared += 1
+        unlike = distance(subject.best, track.best)
+        nearest = _same_place(subject, track) or all(
+            unlike < distance(rival.best, track.best) for rival in rivals[:MAX_RIVALS]
+        )
+        if unlike < 1 and nearest:
+            parts.append(track)
+            seen.update(track.frames)
+    return parts
+
+
+def _same_place(a: Track, b: Track) -> bool:
+    """Does one go on where the other ends?"""
+    earlier, later = (a, b) if a.frames[0] < b.frames[0] else (b, a)
+    return float(iou(later.first_box, np.stack([earlier.box, earlier.first_box])).max()) > SAME_PLACE_IOU
 
 
 def find_cuts(thumbnails: Sequence[Rgb]) -> list[bool]:

@@ -45,7 +45,9 @@ def image_size(path: Path) -> tuple[int, int, int]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 width, height = image.size
-                rotation_deg = _ORIENTATION_DEG.get(image.getexif().get(_ORIENTATION_TAG, 1), 0)
+                # Pillow would decode a whole PNG to look for tags behind the pixels.
+                tags = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+                rotation_deg = _ORIENTATION_DEG.get(tags.get(_ORIENTATION_TAG, 1), 0)
     except Image.DecompressionBombError as error:
         raise MediaError(str(error), "too_large") from None
     except UnidentifiedImageError:
