@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from stages.datasets.tree import on_disk
 from stages.engine import Outcome, run
 from stages.errors import MediaError, UserError
 from stages.ledger import Ledger, make_key
@@ -101,7 +102,10 @@ def load_videos(dataset: str) -> list[Video]:
     root = media_root(dataset)
     columns = ("video_id", "path", "sha256", "has_audio", "duration_s")
     rows = zip(*(table.column(name).to_pylist() for name in columns), strict=True)
-    return [Video(video_id, root / path, sha256, audio, duration) for video_id, path, sha256, audio, duration in rows]
+    return [
+        Video(video_id, root / on_disk(path), sha256, has_audio, duration_s)
+        for video_id, path, sha256, has_audio, duration_s in rows
+    ]
 
 
 def media_root(dataset: str) -> Path:

@@ -122,7 +122,7 @@ SPLITS = _schema(
     "splits",
     [
         _key(),
-        _field("split", pa.string(), "train, val, test", nullable=False),
+        _field("split", pa.string(), "train, val, test; excluded: dropped as a leak", nullable=False),
         _field("label", pa.int8(), "0 real, 1 any part fake, null unknown"),
         _field("visual_label", pa.int8(), "0 the picture is real, 1 the picture is fake, null unknown"),
         _field("category", pa.string()),
