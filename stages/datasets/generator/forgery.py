@@ -21,9 +21,10 @@ from stages.datasets.generator.plan import Forgery
 class Traces:
     """How a generator falls short.
 
-    resolution: pixels of its output per pixel of the face; grid: height in grey levels of the pattern left by its
-    upsampling, grid_rgb: its colour; sharpen: gain of the sharpening that hides the loss; match: share of the colour difference between the
-    two faces that is corrected; cast: colour error left, in grey levels; feather: softness of the mask in face units.
+    resolution: pixels of its output per pixel of the face; grid, grid_rgb: height in grey levels and colour of the
+    pattern left by its upsampling; sharpen: gain of the sharpening that hides the loss; match: share of the colour
+    difference between the two faces that is corrected; cast: colour error left, in grey levels; feather: softness of
+    the mask in face units.
     """
 
     resolution: float
