@@ -19,7 +19,7 @@ def info(**changes: object) -> bundle.BundleInfo:
     """detector.json of a tiny detector."""
     fields = {
         "detector": "tiny",
-        "settings": {"pretrained": False, "image_size": 32, "width": 8},
+        "settings": {"image_size": 32, "width": 8},
         "image_size": 32,
         "inputs": ["image"],
         "target": "visual_label",

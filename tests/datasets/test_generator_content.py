@@ -139,7 +139,7 @@ def test_mtcnn_finds_the_faces_and_landmarks_fall_on_the_drawn_features(look: st
     facenet = pytest.importorskip("facenet_pytorch")
     torch.set_num_threads(1)
     detector = facenet.MTCNN(keep_all=True, min_face_size=60, device="cpu")
-    plan = plan_of(people=5, clip_s=0.2, look=look, size=288)
+    plan = plan_of(people=5, clip_s=0.3, look=look, size=288)
     looked = found = 0
     for clip in plan.clips:
         if clip.category not in (REAL, FAKE_BOTH):
@@ -164,7 +164,7 @@ def test_mtcnn_finds_the_faces_and_landmarks_fall_on_the_drawn_features(look: st
 
 
 def test_drawing_does_not_depend_on_opencv_threads() -> None:
-    plan = plan_of(people=2, clip_s=0.2)
+    plan = plan_of(people=2, clip_s=0.3)
     before = cv2.getNumThreads()
     frames = []
     try:
