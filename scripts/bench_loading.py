@@ -1,0 +1,127 @@
+"""Measure the input path of the recipe `full` against the plain way: `python scripts/bench_loading.py`.
+
+Plain: cv2.imdecode, albumentations with Normalize, ToTensor, a DataLoader over single samples. Ours: the same steps
+from Parquet through stages.loading, normalised once a batch. Both in turn, in the same run, on drawn crops.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import albumentations
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from stages.loading.batches import LoaderSettings, make_loader, to_inputs
+from stages.loading.crops import CropDataset
+from stages.loading.index import load_crops, load_videos
+from stages.loading.sampler import EvalSampler
+from stages.loading.transforms import Augmentation
+from stages.recipe import TransformStep
+from stages.schema import COVERAGE, FACES, SPLITS
+from stages.store import ShardWriter, from_rows, write_table
+
+SIDE, VIDEOS, CROPS, BATCH, ROUNDS = 299, 40, 22, 32, 5
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+STEPS = [
+    ("HorizontalFlip", {"p": 0.5}),
+    ("ColorJitter", {"brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "hue": 0.05}),
+    ("GaussianBlur", {"blur_limit": [3, 7], "p": 0.2}),
+]
+
+
+def crop(seed: int) -> bytes:
+    """A JPEG of about the size of a face crop's."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    image = cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
+
+
+def write_crops(folder: Path) -> list[bytes]:
+    """A dataset of drawn crops in Parquet; returns the same crops as bytes."""
+    ids = [f"video{number:03d}" for number in range(VIDEOS)]
+    encoded = [crop(number) for number in range(VIDEOS * CROPS)]
+    labels = [{"video_id": v, "split": "train", "label": n % 2, "visual_label": n % 2} for n, v in enumerate(ids)]
+    write_table(folder / "splits.parquet", from_rows(labels, SPLITS), SPLITS)
+    with ShardWriter(folder / "faces", FACES) as writer:
+        for number, video_id in enumerate(ids):
+            rows = [
+                {"video_id": video_id, "frame_index": i, "phash": i, "image": encoded[number * CROPS + i]}
+                for i in range(CROPS)
+            ]
+            writer.write(from_rows(rows, FACES))
+    coverage = [{"video_id": video_id, "status": "ok"} for video_id in ids]
+    write_table(folder / "faces" / "coverage.parquet", from_rows(coverage, COVERAGE), COVERAGE)
+    return encoded
+
+
+class Plain(Dataset[tuple[torch.Tensor, int]]):
+    """One sample at a time, normalised by albumentations."""
+
+    def __init__(self, encoded: list[bytes]) -> None:
+        self.encoded = encoded
+        made = [getattr(albumentations, name)(**params) for name, params in STEPS]
+        self.compose = albumentations.Compose([*made, albumentations.Normalize(MEAN, STD)])
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
+        data = np.frombuffer(self.encoded[number], np.uint8)
+        image = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        return torch.from_numpy(self.compose(image=image)["image"].transpose(2, 0, 1).copy()), number % 2
+
+
+def plain_way(encoded: list[bytes], workers: int) -> Callable[[], int]:
+    """An epoch of the plain way."""
+    loader = DataLoader(Plain(encoded), BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    return lambda: sum(len(image) for image, _ in loader)
+
+
+def our_way(folder: Path, workers: int) -> Callable[[], int]:
+    """An epoch from Parquet to normalised batches."""
+    index = load_crops(folder, load_videos(folder, "visual_label", {"train"}), masks=False)
+    steps = [TransformStep(name=name, params=params) for name, params in STEPS]
+    augmentation = Augmentation(steps, SIDE, where="bench", mean=MEAN, std=STD)
+    dataset = CropDataset(index, SIDE, augmentation.seeded)
+    plans = EvalSampler(index.video, frames_per_video=None, batch_size=BATCH)
+    loader = make_loader(dataset, plans, LoaderSettings(workers=workers, persistent=True))
+    return lambda: sum(len(to_inputs(raw, "cpu", mean=MEAN, std=STD)["image"]) for raw in loader)
+
+
+def speed(epoch: Callable[[], int]) -> float:
+    """Crops a second."""
+    start = time.perf_counter()
+    count = epoch()
+    return count / (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Print crops a second of both ways, their ratio round by round, for 0 and 2 workers."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        encoded = write_crops(Path(name))
+        for workers in (0, 2):
+            ways = (plain_way(encoded, workers), our_way(Path(name), workers))
+            rounds = [tuple(speed(way) for way in ways) for _ in range(ROUNDS + 1)][1:]
+            ratios = [ours / plain for plain, ours in rounds]
+            plain, ours = (statistics.median(values) for values in zip(*rounds, strict=True))
+            print(
+                f"{workers} workers: plain {plain:.0f}, ours {ours:.0f} crops/s, ratio "
+                f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), aim 1.6",
+                file=sys.stdout,
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
