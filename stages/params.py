@@ -213,6 +213,20 @@ class TrainParams(Strict):
     init_from: Path | None = None  # a detector's folder (models/detector) or .safetensors file to start from
 
 
+class RobustnessParams(Strict):
+    """Which harm the test crops are done, and how strongly; an empty list leaves a kind out."""
+
+    frames_per_video: int = Field(4, ge=1)  # evenly spaced crops that are harmed and scored
+    jpeg: list[Annotated[int, Field(ge=1, le=100)]] = []  # quality
+    h264: list[Annotated[int, Field(ge=0, le=51)]] = []  # crf; a video's crops are encoded as one film
+    blur: list[Annotated[float, Field(gt=0, le=50)]] = []  # sigma (px of the stored crop)
+    noise: list[Annotated[float, Field(gt=0, le=255)]] = []  # standard deviation, of 255
+    downscale: list[Annotated[float, Field(gt=1, le=32)]] = []  # shrunk so many times and enlarged again
+    brightness: list[Annotated[float, Field(gt=0, le=4)]] = []  # factor
+    contrast: list[Annotated[float, Field(ge=0, le=4)]] = []  # factor, around the crop's mean
+    shift: list[Annotated[float, Field(gt=0, lt=0.5)]] = []  # of the crop's side, right and down
+
+
 class EvaluateParams(Strict):
     """How a trained detector is judged (stages/evaluate)."""
 
@@ -228,6 +242,8 @@ class EvaluateParams(Strict):
     bins: int = Field(15, ge=2, le=100)  # of the reliability curve and the ECE
     device: Literal["auto", "cpu", "cuda"] = "auto"
     batch_size: int | None = Field(None, ge=1)  # null: 8 on a CPU, 64 on a GPU; may change a score's last bits
+    robustness: RobustnessParams = RobustnessParams.model_validate({})
+    explained: int = Field(4, ge=0, le=50)  # mistakes, and as many successes, that the report shows a dataset
 
 
 class Params(Strict):

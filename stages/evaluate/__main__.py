@@ -1,4 +1,4 @@
-"""python -m stages.evaluate [--dataset NAME | --compare A B]: judge the trained detector, or compare two detectors."""
+"""python -m stages.evaluate [--dataset NAME | --compare A B | --report]: judge, compare, or report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stages.params import load
 
 
 def main() -> None:
-    """Judge on one dataset or on all of run.datasets; or compare two predictions.parquet."""
+    """Judge on one dataset or on all of run.datasets; compare two predictions.parquet; or write the report."""
     parser = argparse.ArgumentParser(prog="python -m stages.evaluate", description=__doc__)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--dataset", help="a name under `datasets` in params.yaml; all of run.datasets by default")
@@ -22,6 +22,7 @@ def main() -> None:
         metavar=("A", "B"),
         help="two predictions.parquet of the same videos: differences with intervals and p-values",
     )
+    what.add_argument("--report", action="store_true", help="write metrics/generalisation.json and report.html")
     asked = parser.parse_args()
     params = load()
     if asked.compare:
@@ -29,6 +30,11 @@ def main() -> None:
 
         first, second = asked.compare
         print(in_words(compare_files(first, second, params.evaluate)))
+        return
+    if asked.report:
+        from stages.evaluate.report.build import write_report
+
+        print(f"report: {write_report(params)}")
         return
     from stages.evaluate.run import evaluate
     from stages.host import tune_allocator

@@ -34,7 +34,8 @@ def precision_recall(sample: Sample) -> list[dict[str, float]]:
     tp, fp, thresholds = _counts(sample)
     if tp[-1] == 0 or fp[-1] == 0:
         return []
-    keep = [i for i in _corners(fp, tp) if tp[i] + fp[i]]
+    # A straight stretch of the ROC is curved here, so no point on it may be left out for being straight.
+    keep = _thinned(np.flatnonzero(tp + fp))
     return [_rounded(recall=tp[i] / tp[-1], precision=tp[i] / (tp[i] + fp[i]), threshold=thresholds[i]) for i in keep]
 
 
@@ -98,9 +99,14 @@ def _corners(x: np.ndarray, y: np.ndarray) -> list[int]:
     dx, dy = np.diff(x), np.diff(y)
     turns = np.flatnonzero(dx[1:] * dy[:-1] != dx[:-1] * dy[1:]) + 1
     keep = np.unique(np.concatenate([[0], turns, [x.size - 1]]))
-    if keep.size > MOST_POINTS:
-        keep = keep[np.unique(np.linspace(0, keep.size - 1, MOST_POINTS).round().astype(int))]
-    return [int(i) for i in keep]
+    return _thinned(keep)
+
+
+def _thinned(places: np.ndarray) -> list[int]:
+    """No more than MOST_POINTS of them, evenly spaced, the ends among them."""
+    if places.size > MOST_POINTS:
+        places = places[np.unique(np.linspace(0, places.size - 1, MOST_POINTS).round().astype(int))]
+    return [int(i) for i in places]
 
 
 def _rounded(**values: float) -> dict[str, float]:

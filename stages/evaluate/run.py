@@ -15,6 +15,7 @@ from stages.evaluate.decision import decide, read_validation
 from stages.evaluate.judge import judge
 from stages.evaluate.picture import draw
 from stages.evaluate.predictions import check_scores, select
+from stages.evaluate.robustness import robustness, write_robustness
 from stages.loading.index import load_videos
 from stages.params import EvaluateParams
 from stages.schema import COVERAGE, PREDICTIONS
@@ -29,7 +30,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Judge the detector on one dataset's test split.
 
-    Writes data/<dataset>/predictions.parquet, metrics/<dataset>/evaluate.json, plots/ and roc.png beside it.
+    Writes data/<dataset>/predictions.parquet; metrics/<dataset>/evaluate.json, robustness.json, plots/, roc.png.
 
     Args:
         dataset: its name; data/<dataset> holds what the stages made of it.
@@ -53,6 +54,8 @@ def evaluate(
     table = from_rows(rows, PREDICTIONS)
     check_scores(table, f"{info.detector} on {dataset}")
     write_table(folder / "predictions.parquet", table, PREDICTIONS)
+    harmed = robustness(scorer, index, params, how=how, label=f"evaluate {dataset}")
+    write_robustness(root / "metrics" / dataset, harmed)
     return write_figures(
         table, info, params, root / "metrics" / dataset, how=how, threshold=threshold, validation=validation
     )

@@ -222,6 +222,15 @@ class Training(L.LightningModule):
         for epoch, row in enumerate(self.history):
             self._track(epoch, row)
 
+    def gather_skipped(self) -> None:
+        """Put together which samples the processes could not read."""
+        for split, rows in self.skipped.items():
+            self.skipped[split] = set(self._gathered(sorted(rows)))
+
+    def on_train_end(self) -> None:
+        """Before the processes part."""
+        self.gather_skipped()
+
     def _track(self, epoch: int, row: dict[str, float]) -> None:
         if self.trainer.is_global_zero:
             for tracker in self.trackers:

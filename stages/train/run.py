@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import lightning as L
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from stages.params import Params
 from stages.per_video import dataset_folder
@@ -51,12 +52,13 @@ def train(params: Params) -> dict[str, Any] | None:
         "packages": packages(),
     }
     workspace = resume.Workspace(inputs)
-    if message := workspace.open():
+    first = getattr(rank_zero_only, "rank", 0) == 0  # of several processes, the others write nothing
+    if first and (message := workspace.open()):
         print(message)
     module = Training(
         detector, data, recipe, batch_size=int(recipe.batch_size), loader=loader_settings(recipe), seed=chosen.seed
     )
-    module.trackers = make_trackers(recipe, inputs)
+    module.trackers = make_trackers(recipe, inputs) if first else []
     if not fit(module, workspace, chosen.recipe):
         return None
     for tracker in module.trackers:

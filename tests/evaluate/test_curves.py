@@ -41,6 +41,13 @@ def test_operating_points_are_what_their_thresholds_give() -> None:
         assert made.labels[said].mean() == pytest.approx(point["precision"], abs=1e-6)
 
 
+def test_precision_and_recall_keep_the_points_of_a_straight_roc() -> None:
+    """Fakes alone at the top: the ROC goes straight up, and recall rises step by step at precision 1."""
+    made = Sample.of(np.array([1, 1, 1, 0, 0, 1]), np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]))
+    points = [(p["recall"], p["precision"]) for p in curves.precision_recall(made)]
+    assert points == [(0.25, 1.0), (0.5, 1.0), (0.75, 1.0), (0.75, 0.75), (0.75, 0.6), (1.0, 0.666667)]
+
+
 def test_files_are_whole_and_stable(tmp_path: Path) -> None:
     for name in ("a", "b"):
         curves.write_plots(tmp_path / name, sample(100), 0.5, 10)
