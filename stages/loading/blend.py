@@ -3,8 +3,8 @@
 What all face swaps share is that one picture was blended into another; a detector that learns the blend from pictures
 that are the same otherwise has nothing else to learn, and finds forgeries of kinds it never saw.
 Source: Shiohara and Yamasaki, "Detecting Deepfakes with Self-Blended Images" (CVPR 2022). There either the source or
-the target is altered; here always the source, so that the target, outside the mask, is a real crop in every pixel and no
-colour tells forgeries from reals. Needs OpenCV alone.
+the target is altered; here always the source, so that the target, outside the mask, is a real crop in every pixel and
+no colour tells forgeries from reals. Needs OpenCV alone.
 """
 
 from __future__ import annotations
