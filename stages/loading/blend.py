@@ -46,9 +46,9 @@ def blend_mask(size: tuple[int, int], landmarks: np.ndarray, random: np.random.G
     mask = cv2.GaussianBlur(mask, (0, 0), max(first, 0.5))
     mask = np.where(mask < mask.max() * random.uniform(0.2, 0.6), 0, mask).astype(np.float32)  # shrink, then soften
     mask = cv2.GaussianBlur(mask, (0, 0), max(second, 0.5))
-    top = float(mask.max())
-    mask = mask / top if top > 0 else mask
-    return np.where(mask < 1 / 255, 0, mask).astype(np.float32)
+    top = max(float(mask.max()), 1e-30)  # of an empty mask: stays empty
+    scaled = np.asarray(mask / np.float32(top), np.float32)
+    return np.where(scaled < 1 / 255, 0, scaled).astype(np.float32)
 
 
 def _bend(mask: np.ndarray, random: np.random.Generator, *, strength: float) -> np.ndarray:
