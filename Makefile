@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup repro test test-fast lint format bench lock clean
+.PHONY: help setup repro test test-fast lint format bench results lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -45,6 +45,9 @@ format: $(READY) ## put the formatting right
 
 bench: $(READY) ## measure speed and memory; writes docs/benchmarks.md
 	@$(BIN)/python scripts/bench.py
+
+results: $(READY) ## train and judge every detector on the sample; writes docs/results.md
+	@$(BIN)/python scripts/results.py
 
 lock: $(READY) ## compile requirements.txt anew from requirements/
 	@$(BIN)/uv pip compile requirements/in.txt --override requirements/overrides.txt --generate-hashes --universal \
