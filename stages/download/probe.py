@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.datasets.tree import is_image, stored
+from stages.datasets.tree import stored
 from stages.download.cache import Cache, State
 from stages.engine import run
 from stages.errors import MediaError
+from stages.media.decoders import folder_frames
 from stages.media.video import VideoInfo, probe
 from stages.params import EngineParams
 
@@ -134,7 +135,7 @@ def _read(root: str, path: str) -> _Read:
     if facts["sha256"] is None:
         return _Read(None, seen_ns, facts)
     try:
-        facts.update(_probed(full), status="ok", reason=None)
+        facts.update(_columns(probe(Path(full))), status="ok", reason=None)
     except MediaError as error:
         # The message must not depend on where the dataset lies: it ends in videos.parquet.
         reason = stored(error.reason.replace(full, path))
@@ -148,33 +149,20 @@ def _hash_only(full: str) -> Facts:
         if not os.path.isdir(full):
             return dict(zip(("sha256", "size_bytes"), _digest(full), strict=True))
         total, whole = 0, hashlib.sha256()
-        for frame in frames_of(full):
+        for frame in folder_frames(Path(full)):
             digest, size = _digest(os.path.join(full, frame))
             whole.update(os.fsencode(frame) + b"\0" + digest.encode() + b"\n")
             total += size
         return {"sha256": whole.hexdigest(), "size_bytes": total}
     except OSError as error:
         return {"sha256": None, "size_bytes": None, "status": "unreadable", "reason": error.strerror}
+    except MediaError as error:
+        return {"sha256": None, "size_bytes": None, "status": error.status, "reason": error.reason}
 
 
 def _digest(full: str) -> tuple[str, int]:
     with open(full, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
-
-
-def frames_of(folder: str) -> list[str]:
-    """The image files of a folder of frames, in the order of their names' bytes."""
-    return sorted((name for name in os.listdir(folder) if is_image(name)), key=os.fsencode)
-
-
-def _probed(full: str) -> Facts:
-    """What the file says of itself; a folder of frames is as large as its first image."""
-    if not os.path.isdir(full):
-        return _columns(probe(Path(full)))
-    frames = frames_of(full)
-    if not frames:
-        raise MediaError("the folder holds no images")
-    return {**_columns(probe(Path(full, frames[0]))), "declared_frames": len(frames)}
 
 
 def _columns(info: VideoInfo) -> Facts:

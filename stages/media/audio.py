@@ -6,6 +6,7 @@ librosa is what the numbers must agree with, and it is not imported: its first u
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,9 +85,11 @@ def decode_audio(path: str | Path, sample_rate_hz: int) -> AudioTrack:
         path: a media file.
         sample_rate_hz: of the result.
     Raises:
-        NoAudioTrackError: the file has no audio track.
+        NoAudioTrackError: the file has no audio track, or is a folder of frames.
         UnreadableAudioError: the file does not open, or no sample decodes.
     """
+    if os.path.isdir(path):
+        raise NoAudioTrackError("a folder of frames has no sound")
     for integer in (True, False):
         try:
             return _decode(path, sample_rate_hz, integer=integer)

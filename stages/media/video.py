@@ -2,11 +2,13 @@
 
 Declared frame counts lie and seeking yields garbage frames in some codecs, so a video is decoded from its start to its
 end, each time, and frames are chosen by their place among those that really decode. An image file is a video of one
-frame. Non-square pixels are not stretched and interlaced fields are not parted, as in OpenCV.
+frame, a folder of images one of as many. Non-square pixels are not stretched and interlaced fields are not parted, as
+in OpenCV.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,10 +21,12 @@ from stages.errors import MediaError
 from stages.media.decoders import (
     DECODERS,
     Decoded,
+    FolderSource,
     Limits,
     Source,
     Tally,
     declared_frames,
+    folder_frames,
     frame_rate,
     opened,
     quarter_turns,
@@ -84,13 +88,15 @@ class Sample:
 
 
 def probe(path: Path) -> VideoInfo:
-    """What a video or image file says of itself; no more than its first frame is decoded.
+    """What a video or image file says of itself, or a folder of frames; no more than the first frame is decoded.
 
     Args:
-        path: of the file.
+        path: of the file or folder. A folder is as large as its first image, and has neither times nor sound.
     Raises:
         MediaError: it is missing, empty, no media, or has no video track.
     """
+    if os.path.isdir(path):
+        return _probe_folder(path)
     _check_file(path)
     if is_image(path):
         width, height, rotation_deg = image_size(path)
@@ -120,6 +126,12 @@ def probe(path: Path) -> VideoInfo:
         )
 
 
+def _probe_folder(path: Path) -> VideoInfo:
+    names = folder_frames(path)
+    width, height, rotation_deg = image_size(path / names[0])
+    return VideoInfo(None, None, width, height, rotation_deg, len(names), False, None)
+
+
 def centres(total: int, count: int) -> list[int]:
     """The frames at the centres of `count` equal parts of `total` frames, each once, in order.
 
@@ -138,7 +150,7 @@ def sample_frames(path: Path, count: int, *, limits: Limits | None = None) -> Sa
     """Frames at the centres of `count` equal parts of the frames that really decode.
 
     Args:
-        path: a video or image file.
+        path: a video or image file, or a folder of frames.
         count: frames wanted, >= 1; a shorter video gives all it has.
         limits: what is refused, and threads.
     Raises:
@@ -176,7 +188,7 @@ def frames_at_times(path: Path, times_s: Sequence[float], *, limits: Limits | No
         one frame a time (a frame may stand for several).
     Raises:
         ValueError: the times descend.
-        MediaError: as in sample_frames; or the file has neither timestamps nor a frame rate.
+        MediaError: as in sample_frames; or there are neither timestamps nor a frame rate (no_times).
     """
     if any(later < earlier for earlier, later in pairwise(times_s)):
         raise ValueError("times_s must ascend")
@@ -199,7 +211,9 @@ def _with_decoders(
     consume: Callable[[Iterator[Frame]], T],
     decode: Callable[[Source], tuple[T, Decoded]],
 ) -> tuple[T, Decoded]:
-    """An image file is read at once; a video by the first decoder that reads anything of it."""
+    """An image file is read at once; a video by the first decoder that reads anything of it; a folder by its images."""
+    if os.path.isdir(path):
+        return decode(FolderSource(path, limits))
     _check_file(path)
     if is_image(path):
         pixels = read_image(path, max_pixels=limits.max_pixels)

@@ -22,8 +22,8 @@ from stages.media.landmarks import (
     fit_similarity,
     load_landmarker,
 )
-from stages.media.video import frames_at_times
-from stages.mouths.track import Guess, Track
+from stages.media.video import frames_at_times, sample_frames
+from stages.mouths.track import Guess, Track, place_of
 from stages.params import MouthsParams
 from stages.per_video import Result, Video
 from stages.schema import MOUTHS
@@ -68,7 +68,7 @@ def crop_mouths(video: Video, faces: pa.Table | None, params: MouthsParams) -> R
         )
     seen: list[tuple[Frame, Face]] = []
     for frame in frames:
-        face = find_face(frame, track.at(frame.time_s or 0.0) if len(track) else None, landmarker)
+        face = find_face(frame, track.at(place_of(frame.index, frame.time_s)) if len(track) else None, landmarker)
         if face is not None:
             seen.append((frame, face))
     scales = smooth_scales([face.scale_px for _, face in seen], params.smooth_frames)
@@ -101,15 +101,20 @@ def evenly_timed_frames(video: Video, parts: int, frames_per_part: int) -> list[
     """The frames nearest to `sample_times` of what really decodes, in one pass from the start.
 
     The duration that the probe knows is tried first; where the last frame shows it to be wrong by more than a frame, a
-    second pass takes the true one.
+    second pass takes the true one. Frames without times (a folder of them) are taken to be evenly spaced.
 
     Raises:
-        MediaError: nothing decodes, or the frames have no times.
+        MediaError: nothing decodes.
     """
     duration_s = video.duration_s if video.duration_s and math.isfinite(video.duration_s) else 0.0
     for _ in range(2):
         times_s = sample_times(max(duration_s, 0.0), parts, frames_per_part)
-        *frames, last = frames_at_times(video.path, [*times_s, math.inf]).frames
+        try:
+            *frames, last = frames_at_times(video.path, [*times_s, math.inf]).frames
+        except MediaError as error:
+            if error.status != "no_times":
+                raise
+            return sample_frames(video.path, len(times_s)).frames
         true_s = (last.time_s or 0.0) * (last.index + 1) / max(last.index, 1)  # the last frame lasts as long as others
         if abs(true_s - duration_s) <= true_s / (last.index + 1):
             break

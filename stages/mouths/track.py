@@ -13,6 +13,11 @@ _GAP_STEPS = 2.5
 _STEADY_DISTANCE = 0.5
 
 
+def place_of(frame_index: int, time_s: float | None) -> float:
+    """Where a frame stands in its video: its time (s), or its number where the frames have no times."""
+    return float(frame_index) if time_s is None else time_s
+
+
 @dataclass(frozen=True)
 class Guess:
     """Where a face may be at one time.
@@ -32,7 +37,7 @@ class Track:
     """Sightings of one face in the order of time.
 
     Attributes:
-        times_s: s since the first video frame [shape=(K,)].
+        times_s: s since the first video frame; frame numbers where there are no times [shape=(K,)].
         keypoints: left eye, right eye, nose, mouth corners in source px [shape=(K, 5, 2)].
     """
 
@@ -41,13 +46,12 @@ class Track:
 
     @classmethod
     def from_faces(cls, faces: pa.Table) -> Track:
-        """The rows of the faces table that have keypoints and a time."""
+        """The rows of the faces table that have keypoints."""
+        columns = (faces.column(name).to_pylist() for name in ("frame_index", "time_s", "keypoints"))
         rows = [
-            (time_s, points)
-            for time_s, points in zip(
-                faces.column("time_s").to_pylist(), faces.column("keypoints").to_pylist(), strict=True
-            )
-            if time_s is not None and points is not None
+            (place_of(index, time_s), points)
+            for index, time_s, points in zip(*columns, strict=True)
+            if points is not None
         ]
         rows.sort(key=lambda row: row[0])
         times_s = np.array([time_s for time_s, _ in rows], dtype=np.float64)

@@ -166,6 +166,16 @@ def test_cropped_files_are_taken_whole(tmp_path: Path) -> None:
     assert weights_of(params) == ""
 
 
+def test_a_folder_of_cropped_frames_is_taken_whole(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"{number:03d}.png").write_bytes(encode(numbered(number, 200, 160), kind="png"))
+    params = PARAMS.model_copy(update={"cropped": True, "encoding": ImageEncoding(format="png"), "image_size": 160})
+    found = rows(crop(tmp_path, params))
+    assert [(row["frame_index"], row["time_s"]) for row in found] == [(number, None) for number in range(5)]
+    for number, row in enumerate(found):
+        assert np.array_equal(decode(row["image"]), numbered(number, 200, 160)[:, 20:180])
+
+
 def test_a_crowd_is_counted_and_only_the_largest_are_candidates(tmp_path: Path) -> None:
     image = np.full((360, 640, 3), (110, 120, 125), np.uint8)
     sides = [150, 140, 120, 110, 104, 100]

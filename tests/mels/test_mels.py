@@ -87,6 +87,11 @@ def test_an_image_has_no_audio(tmp_path: Path) -> None:
     assert (row["status"], row["mel"]) == ("no_audio", None)
 
 
+def test_a_folder_of_frames_has_no_audio(tmp_path: Path) -> None:
+    row = row_of(tmp_path)
+    assert (row["status"], row["reason"]) == ("no_audio", "a folder of frames has no sound")
+
+
 def test_metrics_count_sound_and_leave_out_the_rest(tmp_path: Path) -> None:
     ok = mel_video(
         Video("a", write_sound(tmp_path / "a.wav", tone(16000, 2.0)[None], 16000), "x", True, None), PARAMS

@@ -18,6 +18,7 @@ from stages.errors import MediaError
 from stages.media.frames import Frame, RgbPicture
 from stages.media.image import decode
 from stages.media.landmarks import EYE_DISTANCE, Face, apply_affine, read_mean_shape
+from stages.media.video import centres
 from stages.mouths.crops import (
     crop_mouths,
     cut_mouth,
@@ -188,6 +189,23 @@ def test_pictures_without_keypoints_are_searched_by_dlib(clip: Path) -> None:
     assert result.record["crops"] >= 14
     row = result.table.to_pylist()[3]
     assert likeness(decode(row["image"]), expected_crop(row["frame_index"])) > 0.85
+
+
+@pytest.mark.parametrize("cropped", [False, True])
+def test_a_folder_of_frames_is_taken_to_be_evenly_spaced(tmp_path: Path, cropped: bool) -> None:
+    for number in range(FRAMES):
+        cv2.imwrite(str(tmp_path / f"{number:03d}.png"), cv2.cvtColor(picture_of(number), cv2.COLOR_RGB2BGR))
+    sightings = [{**row, "time_s": None} for row in seen([0, 20, 39]).to_pylist()]
+    if cropped:
+        sightings = [{**row, "keypoints": None} for row in sightings]
+    result = crop_mouths(video(tmp_path, None), from_rows(sightings, FACES), PARAMS)
+    assert result.record["asked"] == 16
+    assert result.record["crops"] == (16 if not cropped else pytest.approx(16, abs=2))
+    for row in result.table.to_pylist():
+        assert row["time_s"] is None
+        assert likeness(decode(row["image"]), expected_crop(row["frame_index"])) > 0.85
+    if not cropped:
+        assert result.table.column("frame_index").to_pylist() == centres(FRAMES, 16)
 
 
 @given(duration_s=st.floats(0, 1e4), parts=st.integers(1, 16), per_part=st.integers(1, 5))
