@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup repro test test-fast lint format bench results lock clean
+.PHONY: help setup repro test test-fast lint format bench results kaggle lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -49,9 +49,14 @@ bench: $(READY) ## measure speed and memory; writes docs/benchmarks.md
 results: $(READY) ## train and judge every detector on the sample; writes docs/results.md
 	@$(BIN)/python scripts/results.py
 
-lock: $(READY) ## compile requirements.txt anew from requirements/
+kaggle: $(READY) ## add Kaggle's client, for datasets whose source is kaggle
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/kaggle.txt
+
+lock: $(READY) ## compile requirements.txt and requirements/kaggle.txt anew
 	@$(BIN)/uv pip compile requirements/in.txt --override requirements/overrides.txt --generate-hashes --universal \
 	  --python-version 3.11 --no-header --quiet --output-file requirements.txt
+	@$(BIN)/uv pip compile requirements/kaggle.in --constraint requirements.txt --generate-hashes --universal \
+	  --python-version 3.11 --no-header --quiet --output-file requirements/kaggle.txt
 
 clean: ## remove what can be rebuilt, the environment and caches included (data/, models/detector and DVC's cache stay)
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,7 +12,9 @@ from pathlib import Path
 from stages.errors import UserError
 from stages.params import KaggleSource
 
-INSTALL = "uv pip install --python .venv/bin/python kaggle"
+INSTALL = "make kaggle"
+# What the client looks for in its folders: a token, an older API key, what `kaggle auth login` leaves.
+_CREDENTIALS = ("access_token", "access_token.txt", "kaggle.json", "credentials.json")
 
 
 def fetch(source: KaggleSource, folder: Path, key: str) -> list[Path]:
@@ -32,9 +34,9 @@ def fetch(source: KaggleSource, folder: Path, key: str) -> list[Path]:
         raise UserError(f"{key}: Kaggle's client is not installed. Install it with: {INSTALL}")
     if not has_credentials(os.environ):
         raise UserError(
-            f"{key}: Kaggle wants credentials. Sign in at https://www.kaggle.com/settings, choose API > Create New "
-            "Token, and put the kaggle.json it gives into ~/.kaggle/ (chmod 600); or set KAGGLE_USERNAME and "
-            "KAGGLE_KEY."
+            f"{key}: Kaggle wants credentials. Sign in at https://www.kaggle.com/settings/api, choose Generate New Token, "
+            "and put the token into ~/.kaggle/access_token (chmod 600) or the variable KAGGLE_API_TOKEN. An older "
+            "kaggle.json in ~/.kaggle/ serves too, and so does: .venv/bin/kaggle auth login"
         )
     folder.mkdir(parents=True, exist_ok=True)
     if source.competition is not None:
@@ -66,7 +68,7 @@ def has_credentials(environment: Mapping[str, str]) -> bool:
     folders = [home / ".kaggle", config / "kaggle"]
     if chosen := environment.get("KAGGLE_CONFIG_DIR"):
         folders.insert(0, Path(chosen))
-    return any((folder / name).is_file() for folder in folders for name in ("kaggle.json", "access_token"))
+    return any((folder / name).is_file() for folder in folders for name in _CREDENTIALS)
 
 
 def _run(command: list[str], key: str, page: str) -> None:

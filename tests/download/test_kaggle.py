@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from stages.download.sources import bring
 from stages.errors import UserError
 from stages.params import DatasetParams, EngineParams, KaggleSource
 
+ROOT = Path(__file__).parents[2]
+REQUIREMENTS = ("requirements.txt", "requirements/kaggle.txt")
 CLIENT = """#!{python}
 import sys, zipfile
 folder = sys.argv[sys.argv.index("-p") + 1]
@@ -54,13 +57,13 @@ def source(**settings: object) -> KaggleSource:
 
 
 def test_without_the_client_the_message_says_how_to_install_it(home: Path) -> None:
-    with pytest.raises(UserError, match=r"client is not installed.*uv pip install .*kaggle"):
+    with pytest.raises(UserError, match=r"client is not installed.*: make kaggle$"):
         kaggle.fetch(source(competition="c"), home / "k", "datasets.x.source")
 
 
 def test_without_credentials_the_message_says_where_to_get_them(home: Path) -> None:
     install(home)
-    with pytest.raises(UserError, match=r"https://www\.kaggle\.com/settings.*kaggle\.json.*KAGGLE_USERNAME"):
+    with pytest.raises(UserError, match=r"https://www\.kaggle\.com/settings/api.*~/\.kaggle/access_token.*KAGGLE_API_TOKEN"):
         kaggle.fetch(source(competition="c"), home / "k", "datasets.x.source")
 
 
@@ -86,6 +89,21 @@ def test_credentials_may_be_elsewhere(home: Path, environment: dict[str, str]) -
     (home / "config" / "kaggle.json").write_text("{}")
     assert not kaggle.has_credentials({"HOME": str(home)})
     assert kaggle.has_credentials({"HOME": str(home), **environment})
+
+
+def test_credentials_of_an_oauth_login_count(home: Path) -> None:
+    (home / ".kaggle").mkdir()
+    (home / ".kaggle" / "credentials.json").write_text("{}")
+    assert kaggle.has_credentials({"HOME": str(home)})
+
+
+def test_the_extra_installs_nothing_beside_the_pinned_environment() -> None:
+    """One version of a package serves both: the extra is compiled against requirements.txt."""
+    pins = [dict(re.findall(r"(?m)^(\S+?)==(\S+)", (ROOT / name).read_text())) for name in REQUIREMENTS]
+    shared = pins[0].keys() & pins[1].keys()
+    assert "kaggle" in pins[1]
+    assert {name: pins[0][name] for name in shared} == {name: pins[1][name] for name in shared}
+    assert "://" not in (ROOT / REQUIREMENTS[1]).read_text()
 
 
 def test_what_the_client_fetches_is_unpacked(home: Path) -> None:

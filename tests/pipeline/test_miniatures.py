@@ -1,0 +1,205 @@
+"""A drawn miniature of every layout through the data stages, by `dvc repro` of the repository's own dvc.yaml."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stages.schema import COVERAGE, FACES, MASKS, MELS, MOUTHS, SPLITS, VIDEOS
+from stages.store import Shards, read_json, read_table
+
+ROOT = Path(__file__).parents[2]
+STAGES = ("download", "faces", "masks", "mouths", "mels", "splits")
+SOURCE = {
+    "kind": "generate", "seed": 5, "clips_per_category": 1,
+    "clip_s": 0.4, "fps": 20, "size": 160, "look": "studio", "crf": 23,
+}  # fmt: skip
+FRAMES, MOUTHS_A_CLIP = 2, 4
+
+
+@dataclass(frozen=True)
+class Miniature:
+    """What to draw, and what must come out.
+
+    people: drawn. categories: category -> videos. splits: split -> (real, fake) videos.
+    """
+
+    people: int
+    categories: dict[str, int]
+    splits: dict[str, tuple[int, int]]
+    sound: bool = True
+    cropped: bool = False
+    official: tuple[str, str] = ("by unit", "by unit")  # how test and validation came about
+
+
+MINIATURES = {
+    # one person a split: a real clip with its own voice, one with another's, and two fakes of the face
+    "fakeavceleb": Miniature(
+        3,
+        dict.fromkeys(
+            ("RealVideo-RealAudio", "RealVideo-FakeAudio", "FakeVideo-RealAudio", "FakeVideo-FakeAudio"), 3
+        ),
+        {"train": (1, 3), "val": (1, 3), "test": (1, 3)},
+    ),
+    # a person's two fakes stay with their original; two people in the training parts, two in the labelled test set
+    "dfdc": Miniature(
+        4,
+        {"real": 4, "fake": 8},
+        {"train": (1, 2), "val": (1, 2), "test": (2, 4)},
+        official=("official", "by unit"),
+    ),
+    # three celebrities and one person of YouTube-real
+    "celebdf": Miniature(
+        4,
+        {"Celeb-real": 3, "Celeb-synthesis": 3, "YouTube-real": 1},
+        {"train": (1, 1), "val": (1, 1), "test": (2, 1)},
+        official=("official", "by unit"),
+    ),
+    # one pair of people a split, each forged by four methods; no sound
+    "faceforensics": Miniature(
+        6,
+        dict.fromkeys(("youtube", "Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures"), 6),
+        {"train": (2, 8), "val": (2, 8), "test": (2, 8)},
+        sound=False,
+        official=("official", "official"),
+    ),
+    "folder": Miniature(
+        3,
+        {"real": 3, "fake": 6},
+        {"train": (1, 2), "val": (1, 2), "test": (1, 2)},
+        official=("official", "official"),
+    ),
+    # Celeb-DF's as folders of crops; its list names the test videos in every split, and test keeps them
+    "deepfakebench": Miniature(
+        4,
+        {"CelebDFv2_real": 4, "CelebDFv2_fake": 3},
+        {"train": (1, 1), "val": (1, 1), "test": (2, 1)},
+        sound=False,
+        cropped=True,
+        official=("official", "by unit"),
+    ),
+}
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The repository's dvc.yaml and stages, with the six miniatures as its datasets."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["run"]["datasets"] = [f"mini_{layout}" for layout in MINIATURES]
+    params["engine"].update(workers=1)
+    params["datasets"] = {
+        f"mini_{layout}": {
+            "layout": layout,
+            "detector": "mtcnn",
+            "cropped": mini.cropped,
+            "source": {**SOURCE, "identities": mini.people},
+        }
+        for layout, mini in MINIATURES.items()
+    }
+    params["faces"].update(frames_per_video=FRAMES, image_size=128, device="cpu")
+    params["masks"].update(passes=1)
+    params["mouths"].update(parts=MOUTHS_A_CLIP, frames_per_part=1, image_size=32)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    for name in ("dvc.yaml", ".dvcignore"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_every_layout_goes_through_the_data_stages(repository: Path) -> None:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    targets = [stage for stage in STAGES if stage not in ("download", "faces")]  # these come along
+    command = [sys.executable, "-m", "dvc", "repro", *targets]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    ran = yaml.safe_load((repository / "dvc.lock").read_text())["stages"]
+    assert set(ran) == {f"{stage}@mini_{layout}" for stage in STAGES for layout in MINIATURES}
+    for layout, mini in MINIATURES.items():
+        _check_videos(f"mini_{layout}", mini)
+        _check_pictures(f"mini_{layout}", mini)
+        _check_sound(f"mini_{layout}", mini)
+        _check_splits(f"mini_{layout}", mini)
+
+
+def _table(dataset: str, name: str, schema: Any) -> list[dict[str, Any]]:
+    return list(read_table(Path("data", dataset, name), schema).to_pylist())
+
+
+def _metrics(dataset: str, stage: str) -> dict[str, Any]:
+    return dict(read_json(Path("metrics", dataset, f"{stage}.json")))
+
+
+def _check_videos(dataset: str, mini: Miniature) -> None:
+    rows = _table(dataset, "videos.parquet", VIDEOS)
+    metrics = _metrics(dataset, "download")
+    assert Counter(row["category"] for row in rows) == mini.categories == metrics["category"], dataset
+    assert (metrics["status"], metrics["failed"]) == ({"ok": len(rows)}, 0), dataset
+    assert metrics["layout"].get("missing", {"count": 0})["count"] == 0, dataset
+    assert metrics["with_audio"] == (len(rows) if mini.sound else 0), dataset
+    for row in rows:
+        assert row["sha256"], dataset
+        assert (row["width"], row["height"]) == ((256, 256) if mini.cropped else (160, 160)), dataset
+        assert row["declared_frames"] >= 6, dataset
+        assert (row["duration_s"] is None) == (row["fps"] is None) == mini.cropped, dataset
+
+
+def _check_pictures(dataset: str, mini: Miniature) -> None:
+    """Every video has a face in both frames, a mask to each, and its mouths."""
+    videos = sum(mini.categories.values())
+    for row in _table(dataset, "faces/coverage.parquet", COVERAGE):
+        asked = (row["status"], row["frames_asked"], row["frames_with_face"])
+        assert asked == ("ok", FRAMES, FRAMES), (dataset, row["video_id"])
+    faces, masks, mouths = (
+        [row for video_id in shards.video_ids for row in shards.read(video_id).to_pylist()]
+        for shards in (Shards(Path("data", dataset, name), schema) for name, schema in
+                       (("faces", FACES), ("masks", MASKS), ("mouths", MOUTHS)))
+    )  # fmt: skip
+    assert len(faces) == len(masks) == FRAMES * videos, dataset
+    assert [(row["video_id"], row["frame_index"]) for row in masks] == [
+        (row["video_id"], row["frame_index"]) for row in faces
+    ], dataset
+    assert {row["box"] is None for row in faces} == {row["time_s"] is None for row in faces} == {mini.cropped}, dataset
+    statuses = Counter(row["status"] for row in masks)
+    assert statuses["ok"] >= 0.9 * len(masks), (dataset, statuses)
+    assert _metrics(dataset, "masks")["crops"] == dict(statuses), dataset
+    assert _metrics(dataset, "mouths")["crops"] == len(mouths) >= 0.8 * MOUTHS_A_CLIP * videos, dataset
+    for stage in ("faces", "masks", "mouths"):
+        assert _metrics(dataset, stage)["status"] == {"ok": videos}, (dataset, stage)
+
+
+def _check_sound(dataset: str, mini: Miniature) -> None:
+    videos = sum(mini.categories.values())
+    shards = Shards(Path("data", dataset, "mels"), MELS)
+    rows = [row for video_id in shards.video_ids for row in shards.read(video_id).to_pylist()]
+    assert Counter(row["status"] for row in rows) == {"ok" if mini.sound else "no_audio": videos}, dataset
+    assert all((row["n_frames"] or 0) >= 30 for row in rows) == mini.sound, dataset
+
+
+def _check_splits(dataset: str, mini: Miniature) -> None:
+    rows = _table(dataset, "splits.parquet", SPLITS)
+    metrics = _metrics(dataset, "splits")
+    counted = Counter((row["split"], row["label"]) for row in rows)
+    assert counted == {(split, label): n for split, both in mini.splits.items() for label, n in enumerate(both)}, dataset
+    assert (metrics["policy"]["test"], metrics["policy"]["val"]) == mini.official, dataset
+    assert {split: counts["videos"] for split, counts in metrics["splits"].items()} == {
+        split: sum(both) for split, both in mini.splits.items()
+    }, dataset
+    assert metrics["warnings"] == [], dataset
+    assert metrics["duplicate_files"]["groups"] == 0, dataset
+    audit = Path("metrics", dataset, "audit.md").read_text()
+    assert f"| videos | {' | '.join(str(sum(mini.splits[name])) for name in ('train', 'val', 'test'))} |" in audit
+    assert json.dumps(metrics) == json.dumps(metrics, allow_nan=False)
