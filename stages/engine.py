@@ -55,6 +55,7 @@ def run(
     *,
     label: str,
     timeout_s: float | None = None,
+    videos: Callable[[Task], int] = lambda _: 1,
 ) -> Iterator[Outcome[Task, Value]]:
     """Yield an Outcome for each task, in the order of the tasks, with a progress bar.
 
@@ -64,6 +65,7 @@ def run(
         engine: workers, memory limit and time limit.
         label: what the progress bar says.
         timeout_s: seconds a task may take; None takes the engine's.
+        videos: how many videos a task is, for the progress bar.
     Raises:
         UserError: raised by `work`: it concerns the whole run, so it stops it.
     """
@@ -81,7 +83,7 @@ def run(
     waiting: deque[tuple[Task, Any]] = deque()
     remaining = iter(tasks)
     try:
-        with tqdm(total=len(tasks), desc=label, unit="video", file=sys.stderr, **_bar_style()) as bar:
+        with tqdm(total=sum(map(videos, tasks)), desc=label, unit="video", file=sys.stderr, **_bar_style()) as bar:
             for _ in range(workers * IN_FLIGHT_PER_WORKER):
                 _submit(pool, work, remaining, waiting, limit_s)
             while waiting:
@@ -89,7 +91,7 @@ def run(
                 outcome = _settle(task, future, limit_s)
                 _submit(pool, work, remaining, waiting, limit_s)
                 yield outcome
-                bar.update()
+                bar.update(videos(task))
         pool.close()
     except BaseException:
         pool.stop()

@@ -6,7 +6,7 @@ reading the params imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -27,6 +27,8 @@ class Strict(BaseModel):
 
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+# A dataset's name is also that of its folders, and of its stages in DVC.
+DatasetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
 
 
 class RoomParams(Strict):
@@ -46,12 +48,20 @@ class RunParams(Strict):
 
     datasets: list[str] = Field(min_length=1)
 
+    @field_validator("datasets")
+    @classmethod
+    def _each_once(cls, names: list[str]) -> list[str]:
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} must be named once only")
+        return names
+
 
 class EngineParams(Strict):
     """How per-video work is spread. Never changes a result: no stage depends on it."""
 
     name: Literal["local"] = "local"
-    workers: int | Literal["auto"] = "auto"
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     timeout_s: float = Field(300.0, gt=0)  # of one video in one stage
     memory_limit_mb: int = Field(6000, ge=0)  # private memory a worker may hold; 0: no limit
 
@@ -251,7 +261,7 @@ class Params(Strict):
 
     run: RunParams
     engine: EngineParams = EngineParams()
-    datasets: dict[str, DatasetParams]
+    datasets: dict[DatasetName, DatasetParams]
     faces: FacesParams
     masks: MasksParams
     mouths: MouthsParams
@@ -309,17 +319,37 @@ def validate(raw: Mapping[str, Any], name: str = "params.yaml") -> Params:
     except ValidationError as error:
         raise UserError(describe(error, name)) from None
     for dataset in params.run.datasets:
-        _pick(params.datasets, dataset, "datasets")
+        if dataset not in params.datasets:
+            raise UserError(
+                f"{name}: run.datasets names `{dataset}`, and datasets has no such entry; it has "
+                f"{', '.join(sorted(params.datasets))}."
+            )
     return params
+
+
+_PLAIN_WORDS = {
+    "extra_forbidden": "unknown key; check its spelling",
+    "missing": "is missing",
+    "union_tag_not_found": "needs a `kind`: generate, directory, archive, http or kaggle",
+}
 
 
 def describe(error: ValidationError, name: str, section: str = "") -> str:
     """A pydantic error in one line a key: where, what is wrong, what was given."""
-    lines = []
+    lines: list[str] = []
     for item in error.errors():
-        where = ".".join([section] * bool(section) + [str(part) for part in item["loc"]])
+        where = ".".join([section] * bool(section) + _keys(item["loc"]))
         given = item["input"]
-        what = "unknown key; check its spelling" if item["type"] == "extra_forbidden" else item["msg"]
+        said = item["msg"].removeprefix("Value error, ").split(" or instance of ")[0]
+        what = _PLAIN_WORDS.get(item["type"], said.replace("valid dictionary", "mapping"))
         value = "" if isinstance(given, dict) or item["type"] == "missing" else f" (given: {given!r})"
         lines.append(f"{where}: {what}{value}")
     return f"{name}: " + "; ".join(lines) + "."
+
+
+def _keys(place: Sequence[int | str]) -> list[str]:
+    """A place in params.yaml without what pydantic adds: which source kind, or which type of several, it tried."""
+    parts = [str(part) for part in place]
+    if len(parts) > 3 and parts[0] == "datasets" and parts[2] == "source":
+        del parts[3]
+    return [part for part in parts if part not in ("constrained-int", "int", "literal['auto']", "[key]")]

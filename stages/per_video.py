@@ -129,7 +129,8 @@ def run_room(room: Room, dataset: str, params: RoomParams, engine: EngineParams)
     Returns:
         The metrics that were written to metrics/<dataset>/<room>.json.
     Raises:
-        UserError: an input is missing, or more videos failed than params.max_failed_share allows.
+        UserError: an input is missing, or more videos failed than params.max_failed_share allows (the metrics are
+            written all the same, so that the reasons can be looked at).
     """
     videos = load_videos(dataset)
     ledger = Ledger(room.name, room.schema)
@@ -137,15 +138,17 @@ def run_room(room: Room, dataset: str, params: RoomParams, engine: EngineParams)
     for outcome in run(_compute, jobs, engine, label=f"{room.name} {dataset}"):
         settled[outcome.task.video.video_id] = _settled(outcome)
     records = [{"video_id": video.video_id, **settled[video.video_id][1]} for video in videos]
-    metrics = _metrics(room, records)
-    _stop_if_failed(room, dataset, params, metrics)
+    metrics, place = _metrics(room, records), Path("metrics") / dataset / f"{room.name}.json"
+    if metrics["videos"] and metrics["failed_share"] > params.max_failed_share:
+        write_json(place, metrics)
+        raise UserError(_too_many_failed(room, dataset, params, metrics, place))
     metrics["rows"] = _assemble(room, dataset, videos, settled, ledger)
     if room.coverage:
         rows = [{name: record.get(name) for name in COVERAGE.names} for record in records]
         for row, video in zip(rows, videos, strict=True):
             row["key"] = settled[video.video_id][0] or ""
         write_table(dataset_folder(dataset) / room.name / "coverage.parquet", from_rows(rows, COVERAGE), COVERAGE)
-    write_json(Path("metrics") / dataset / f"{room.name}.json", metrics)
+    write_json(place, metrics)
     return metrics
 
 
@@ -263,12 +266,10 @@ def _metrics(room: Room, records: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _stop_if_failed(room: Room, dataset: str, params: RoomParams, metrics: dict[str, Any]) -> None:
-    share = metrics["failed_share"]
-    if share is not None and share > params.max_failed_share:
-        first = "\n".join(f"  {f['video_id']}: {f['status']}: {f['reason']}" for f in metrics["failures"][:5])
-        raise UserError(
-            f"{room.name}: {metrics['failed']} of {metrics['videos']} videos of {dataset} failed, more than "
-            f"{room.name}.max_failed_share = {params.max_failed_share:g} allows. The first ones:\n{first}\n"
-            f"Mend or remove them, or raise {room.name}.max_failed_share in params.yaml."
-        )
+def _too_many_failed(room: Room, dataset: str, params: RoomParams, metrics: dict[str, Any], place: Path) -> str:
+    first = "\n".join(f"  {f['video_id']}: {f['status']}: {f['reason']}" for f in metrics["failures"][:5])
+    return (
+        f"{room.name}: {metrics['failed']} of {metrics['videos']} videos of {dataset} failed, more than "
+        f"{room.name}.max_failed_share = {params.max_failed_share:g} allows. {place} lists them; the first:\n{first}\n"
+        f"Mend or remove them, or raise {room.name}.max_failed_share in params.yaml."
+    )

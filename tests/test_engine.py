@@ -50,6 +50,14 @@ def test_results_come_in_the_order_of_the_tasks() -> None:
     assert {o.status for o in outcomes} == {"ok"}
 
 
+def test_the_bar_counts_videos_and_not_tasks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [o.value for o in run(len, ["abc", "de"], engine(1), label="download x", videos=len)] == [3, 2]
+    shown = capsys.readouterr().err
+    assert "download x: 100%" in shown
+    assert " 5/5 " in shown
+    assert "video/s" in shown
+
+
 def test_no_tasks_start_no_worker() -> None:
     assert list(run(square, [], engine(2), label="test")) == []
 

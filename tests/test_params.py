@@ -42,7 +42,7 @@ def test_a_bad_value_is_named_with_what_was_given(raw: dict[str, Any]) -> None:
 
 def test_an_unknown_dataset_in_run_lists_the_known(raw: dict[str, Any]) -> None:
     raw["run"] = {"datasets": ["celeb"]}
-    with pytest.raises(UserError, match=r"no entry `datasets\.celeb`; it has .*sample"):
+    with pytest.raises(UserError, match=r"run\.datasets names `celeb`, and datasets has no such entry; it has .*sample"):
         validate(raw)
 
 
@@ -50,6 +50,37 @@ def test_an_unknown_source_kind_is_named(raw: dict[str, Any]) -> None:
     raw["datasets"]["sample"]["source"] = {"kind": "torrent"}
     with pytest.raises(UserError, match=r"datasets\.sample\.source.*torrent"):
         validate(raw)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"run": {"datasets": ["sample", "sample"]}}, "run.datasets: sample must be named once only"),
+        ({"run": {"datasets": []}}, "run.datasets: List should have at least 1 item"),
+        ({"run": {"datasets": "sample"}}, "run.datasets: Input should be a valid list (given: 'sample')"),
+        ({"engine": {"workers": 0}}, "engine.workers: Input should be greater than or equal to 1 (given: 0)"),
+        ({"engine": {"workers": "many"}}, "engine.workers: Input should be a valid integer"),
+        ({"faces": 3}, "faces: Input should be a mapping (given: 3)."),
+        ({"faces": {"image_size": "big"}}, "faces.image_size: Input should be a valid integer"),
+        ({"faces": {"encoding": {"format": "webp"}}}, "faces.encoding.format: Input should be 'jpeg' or 'png'"),
+        ({"face": {}}, "face: unknown key; check its spelling."),
+        ({"datasets": {"mine": None}}, "datasets.mine: Input should be a mapping (given: None)"),
+        ({"datasets": {"mine": {"layout": "folder"}}}, "datasets.mine.source: is missing."),
+        ({"datasets": {"mine": {"layout": "folder", "source": {"path": "x"}}}}, "datasets.mine.source: needs a `kind`"),
+        (
+            {"datasets": {"mine": {"layout": "folder", "source": {"kind": "directory", "pth": "x"}}}},
+            "datasets.mine.source.pth: unknown key; check its spelling (given: 'x').",
+        ),
+        ({"datasets": {"../mine": {"layout": "folder"}}}, "datasets.../mine: String should match pattern"),
+    ],
+)
+def test_each_mistake_is_one_line_that_names_the_key(raw: dict[str, Any], change: dict[str, Any], said: str) -> None:
+    for section, value in change.items():
+        raw[section] = {**raw.get(section, {}), **value} if isinstance(value, dict) else value
+    with pytest.raises(UserError) as caught:
+        validate(raw)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "run: [\n"])

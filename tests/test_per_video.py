@@ -142,6 +142,8 @@ def test_too_many_failures_stop_the_stage_and_keep_what_is_done() -> None:
     ):
         run_room(ROOM, "set", params(max_failed_share=0.4), ENGINE)
     assert digest() == before
+    listed = json.loads(Path("metrics/set/mouths.json").read_text())["failures"]
+    assert [failure["video_id"] for failure in listed] == ["b", "c"]
 
 
 def faces(counts: dict[str, int], key: str = "k") -> None:

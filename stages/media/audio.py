@@ -90,6 +90,8 @@ def decode_audio(path: str | Path, sample_rate_hz: int) -> AudioTrack:
     """
     if os.path.isdir(path):
         raise NoAudioTrackError("a folder of frames has no sound")
+    if os.path.isfile(path) and not os.path.getsize(path):
+        raise UnreadableAudioError("the file is empty")
     for integer in (True, False):
         try:
             return _decode(path, sample_rate_hz, integer=integer)
