@@ -42,7 +42,9 @@ def test_a_bad_value_is_named_with_what_was_given(raw: dict[str, Any]) -> None:
 
 def test_an_unknown_dataset_in_run_lists_the_known(raw: dict[str, Any]) -> None:
     raw["run"] = {"datasets": ["celeb"]}
-    with pytest.raises(UserError, match=r"run\.datasets names `celeb`, and datasets has no such entry; it has .*sample"):
+    with pytest.raises(
+        UserError, match=r"run\.datasets names `celeb`, and datasets has no such entry; it has .*sample"
+    ):
         validate(raw)
 
 

@@ -70,9 +70,7 @@ def inspect_files(root: str, paths: list[str], cache: Cache, engine: EngineParam
     alone: list[_Files] = []
     limit_s = min(TASK_TIMEOUT_S, engine.timeout_s)
     tasks = list(_tasks(root, changed))
-    for outcome in run(
-        _read_files, tasks, engine, label=label, timeout_s=limit_s, videos=lambda task: len(task.paths)
-    ):
+    for outcome in run(_read_files, tasks, engine, label=label, timeout_s=limit_s, videos=lambda task: len(task.paths)):
         for path, result in zip(outcome.task.paths, outcome.value or [None] * len(outcome.task.paths), strict=True):
             if result is None:
                 alone.append(_Files(root, (path,)))

@@ -111,7 +111,9 @@ def finder_entry(name: str) -> FinderEntry:
         UserError: it is unknown; lists what exists.
     """
     if name not in FINDERS:
-        raise UserError(f"The face detector {name!r} is unknown (faces.detector or a dataset's own); choose {', '.join(FINDERS)}.")
+        raise UserError(
+            f"The face detector {name!r} is unknown (faces.detector or a dataset's own); choose {', '.join(FINDERS)}."
+        )
     return FINDERS[name]
 
 

@@ -63,7 +63,9 @@ def test_without_the_client_the_message_says_how_to_install_it(home: Path) -> No
 
 def test_without_credentials_the_message_says_where_to_get_them(home: Path) -> None:
     install(home)
-    with pytest.raises(UserError, match=r"https://www\.kaggle\.com/settings/api.*~/\.kaggle/access_token.*KAGGLE_API_TOKEN"):
+    with pytest.raises(
+        UserError, match=r"https://www\.kaggle\.com/settings/api.*~/\.kaggle/access_token.*KAGGLE_API_TOKEN"
+    ):
         kaggle.fetch(source(competition="c"), home / "k", "datasets.x.source")
 
 

@@ -46,9 +46,7 @@ MINIATURES = {
     # one person a split: a real clip with its own voice, one with another's, and two fakes of the face
     "fakeavceleb": Miniature(
         3,
-        dict.fromkeys(
-            ("RealVideo-RealAudio", "RealVideo-FakeAudio", "FakeVideo-RealAudio", "FakeVideo-FakeAudio"), 3
-        ),
+        dict.fromkeys(("RealVideo-RealAudio", "RealVideo-FakeAudio", "FakeVideo-RealAudio", "FakeVideo-FakeAudio"), 3),
         {"train": (1, 3), "val": (1, 3), "test": (1, 3)},
     ),
     # a person's two fakes stay with their original; two people in the training parts, two in the labelled test set
@@ -114,7 +112,9 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / "stages", tmp_path / "stages")
     (tmp_path / ".dvc").mkdir()
-    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n")
+    (tmp_path / ".dvc/config").write_text(
+        "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -193,7 +193,9 @@ def _check_splits(dataset: str, mini: Miniature) -> None:
     rows = _table(dataset, "splits.parquet", SPLITS)
     metrics = _metrics(dataset, "splits")
     counted = Counter((row["split"], row["label"]) for row in rows)
-    assert counted == {(split, label): n for split, both in mini.splits.items() for label, n in enumerate(both)}, dataset
+    assert counted == {(split, label): n for split, both in mini.splits.items() for label, n in enumerate(both)}, (
+        dataset
+    )
     assert (metrics["policy"]["test"], metrics["policy"]["val"]) == mini.official, dataset
     assert {split: counts["videos"] for split, counts in metrics["splits"].items()} == {
         split: sum(both) for split, both in mini.splits.items()

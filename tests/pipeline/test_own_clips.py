@@ -1,0 +1,114 @@
+"""A user's own folder of real recordings, awkward files among them, through every data stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages.download.table import download
+from stages.faces.__main__ import ROOM as FACES_ROOM
+from stages.masks.__main__ import ROOM as MASKS_ROOM
+from stages.mels.__main__ import ROOM as MELS_ROOM
+from stages.mouths.__main__ import ROOM as MOUTHS_ROOM
+from stages.params import DatasetParams, EngineParams, FacesParams, MasksParams, MelsParams, MouthsParams, SplitsParams
+from stages.per_video import run_room
+from stages.schema import COVERAGE, MELS, SPLITS, VIDEOS
+from stages.splits.build import build
+from stages.store import Shards, read_json, read_table
+
+MEDIA = Path(__file__).parents[2].parent / "shared" / "media"
+FRAMES, MOUTHS_A_CLIP = 6, 8
+# What cannot be used, and why: of the picture, and of the sound.
+NO_PICTURE = {
+    "moviepy_zero_byte_result.webm": "the file is empty",
+    "mp4parse_afconvert-aac-0.5s.mp4": "it has no video track",
+    "mp4parse_chunk_out_of_range.mp4": "it cannot be opened: ",
+    "mp4parse_zero_empty_stsc.mp4": "no frame decodes; 1040 are declared",
+    "streamio_broken.mp4": "it cannot be opened: ",
+}
+NO_SOUND = {
+    "moviepy_zero_byte_result.webm": "the file is empty",
+    "mp4parse_chunk_out_of_range.mp4": "does not open: ",
+    "mp4parse_zero_empty_stsc.mp4": "no sample of aac decodes",
+    "streamio_broken.mp4": "does not open: ",
+}
+
+
+@pytest.fixture
+def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Speakers, a film clip and photographs as real/; what is odd in one way or another as fake/."""
+    for folder, name in (("speech", "real"), ("faces", "real"), ("awkward", "fake")):
+        (tmp_path / "clips" / name).mkdir(parents=True, exist_ok=True)
+        for path in (MEDIA / folder).iterdir():
+            (tmp_path / "clips" / name / path.name).symlink_to(path)
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "clips"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MEDIA.is_dir(), reason="../shared/media, the real test media, is not here")
+def test_every_file_ends_as_ok_or_with_a_reason(clips: Path) -> None:
+    source = {"kind": "directory", "path": str(clips)}
+    entry = DatasetParams.model_validate({"layout": "folder", "detector": "mtcnn", "source": source})
+    engine, all_may_fail = EngineParams(workers=1), {"max_failed_share": 1.0}
+    download("mine", entry, engine)
+    faces = FacesParams(detector="mtcnn", frames_per_video=FRAMES, image_size=128, device="cpu", **all_may_fail)
+    run_room(FACES_ROOM, "mine", faces, engine)
+    run_room(MASKS_ROOM, "mine", MasksParams(), engine)
+    run_room(MOUTHS_ROOM, "mine", MouthsParams(parts=MOUTHS_A_CLIP, frames_per_part=1), engine)
+    run_room(MELS_ROOM, "mine", MelsParams(), engine)
+    build("mine", entry, SplitsParams())
+
+    rows = _by_id("videos.parquet", VIDEOS)
+    assert set(rows) == {str(path.relative_to(clips)) for path in clips.rglob("*.*")}
+    coverage, splits = _by_id("faces/coverage.parquet", COVERAGE), _by_id("splits.parquet", SPLITS)
+    assert set(coverage) == set(splits) == set(rows)
+    for table in (rows, coverage):
+        assert all(row["status"] == "ok" or row["reason"] for row in table.values())
+    _check_reasons(coverage, NO_PICTURE)
+    mels = Shards(Path("data/mine/mels"), MELS)
+    assert set(mels.video_ids) == set(rows)
+    sound = {video_id: mels.read(video_id).to_pylist()[0] for video_id in mels.video_ids}
+    _check_reasons(sound, NO_SOUND)
+    assert all(row["status"] == "ok" or row["reason"] for row in sound.values())
+    assert sound["fake/moviepy_no_duration.webm"]["status"] == "silent"
+    assert sound["fake/mp4parse_afconvert-aac-0.5s.mp4"]["status"] == "ok"  # sound without a picture
+    assert sound["real/multiface.jpg"]["status"] == "no_audio"
+    assert coverage["real/ternaus_no_face.jpg"]["reason"] == "no face was found"
+    _check_speakers(rows, coverage, sound)
+
+
+def _by_id(name: str, schema: Any) -> dict[str, dict[str, Any]]:
+    return {row["video_id"]: row for row in read_table(Path("data/mine", name), schema).to_pylist()}
+
+
+def _check_reasons(rows: dict[str, dict[str, Any]], reasons: dict[str, str]) -> None:
+    """Those files, and no others, are unreadable; the reasons say why and name no folder of this machine."""
+    unreadable = {video_id: str(row["reason"]) for video_id, row in rows.items() if row["status"] == "unreadable"}
+    assert set(unreadable) == {f"fake/{name}" for name in reasons}
+    for name, reason in reasons.items():
+        assert unreadable[f"fake/{name}"].startswith(reason), name
+        assert str(MEDIA) not in unreadable[f"fake/{name}"]
+
+
+def _check_speakers(
+    rows: dict[str, dict[str, Any]], coverage: dict[str, dict[str, Any]], sound: dict[str, dict[str, Any]]
+) -> None:
+    """Recordings of people who talk are whole at every stage, and each is a row of the metrics."""
+    speakers = [video_id for video_id in rows if video_id.endswith(".mpg")]
+    assert len(speakers) == 6
+    for video_id in speakers:
+        assert (rows[video_id]["width"], rows[video_id]["height"], rows[video_id]["fps"]) == (360, 288, 25.0)
+        assert (coverage[video_id]["status"], coverage[video_id]["frames_with_face"]) == ("ok", FRAMES)
+        assert sound[video_id]["status"] == "ok"
+        assert 280 <= sound[video_id]["n_frames"] <= 310  # 3 s in steps of 10 ms
+    metrics = {stage: read_json(Path(f"metrics/mine/{stage}.json")) for stage in ("faces", "masks", "mouths", "mels")}
+    assert {stage: each["videos"] for stage, each in metrics.items()} == dict.fromkeys(metrics, len(rows))
+    shown = sum(row["status"] == "ok" for row in coverage.values())
+    skipped = len(rows) - shown
+    assert metrics["masks"]["status"] == {"ok": shown, "skipped": skipped}
+    assert metrics["mouths"]["status"] == {"ok": shown - 2, "skipped": skipped, "too_short": 2}  # two photographs
+    assert metrics["masks"]["crops"]["ok"] >= 0.9 * metrics["faces"]["frames_with_face"]
