@@ -58,7 +58,7 @@ class Scored:
     video_id: str
     score: float | None = None
     frame_index: list[int] = field(default_factory=list)
-    frame_time_s: list[float] = field(default_factory=list)
+    frame_time_s: list[float | None] = field(default_factory=list)  # None: frames without times
     frame_score: list[float] = field(default_factory=list)
     status: str = "ok"
     reason: str | None = None
@@ -262,7 +262,8 @@ class _Part:
 
 
 def _of_frames(index: CropIndex, video_id: str, rows: np.ndarray, scores: np.ndarray, score: float) -> Scored:
-    return Scored(video_id, score, index.frame_index[rows].tolist(), index.time_s[rows].tolist(), scores.tolist())
+    times_s = [None if np.isnan(time_s) else time_s for time_s in index.time_s[rows].tolist()]
+    return Scored(video_id, score, index.frame_index[rows].tolist(), times_s, scores.tolist())
 
 
 def _of_sequence(index: SequenceIndex, video_id: str, score: float, times_s: np.ndarray, scores: np.ndarray) -> Scored:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given
@@ -70,6 +71,21 @@ def test_frames_are_listed_with_their_times(folder: Path) -> None:
     whole = Scorer(detector, make_info(detector), device="cpu").score(index)
     assert [whole[0].frame_score[i] for i in (1, 3)] == pytest.approx(found[0].frame_score)
     assert all(0 <= score <= 1 for row in whole for score in row.frame_score)
+
+
+def test_frames_without_times_have_none(folder: Path) -> None:
+    """As in a folder of frames: a time that is not known is null in the predictions, and no NaN."""
+    faces = Shards(folder / "faces", FACES).read("test/clip000.mp4")
+    times = pa.nulls(faces.num_rows, FACES.field("time_s").type)
+    place = FACES.get_field_index("time_s")
+    detector = make_detector("xception")
+    info = make_info(detector)
+    (found,) = Scorer(detector, info, device="cpu").score(
+        hold_crops(faces.set_column(place, FACES.field(place), times))
+    )
+    assert found.frame_time_s == [None] * FRAMES
+    (timed,) = Scorer(detector, info, device="cpu").score(hold_crops(faces))
+    assert found.frame_score == timed.frame_score
 
 
 def test_a_sequence_has_its_moments_as_frames(folder: Path) -> None:

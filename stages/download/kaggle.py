@@ -34,7 +34,7 @@ def fetch(source: KaggleSource, folder: Path, key: str) -> list[Path]:
         raise UserError(f"{key}: Kaggle's client is not installed. Install it with: {INSTALL}")
     if not has_credentials(os.environ):
         raise UserError(
-            f"{key}: Kaggle wants credentials. Sign in at https://www.kaggle.com/settings/api, choose Generate New Token, "
+            f"{key}: Kaggle wants credentials. At https://www.kaggle.com/settings/api choose Generate New Token, "
             "and put the token into ~/.kaggle/access_token (chmod 600) or the variable KAGGLE_API_TOKEN. An older "
             "kaggle.json in ~/.kaggle/ serves too, and so does: .venv/bin/kaggle auth login"
         )

@@ -7,6 +7,27 @@ from typing import Any
 
 from stages.splits.audit import PAIRS
 
+# The layouts' notes in words; a note of another name stands as it is.
+_NOTES = {
+    "list": "list read",
+    "lists": "lists read",
+    "list_lines": "lines in the list",
+    "list_duplicates": "named more than once by a list",
+    "missing": "named by a list, not here",
+    "frames_missing": "frames named by a list, not here",
+    "extra": "here, named by no list",
+    "duplicates": "here in two parts, taken once",
+    "unlabelled": "without a label",
+    "absent_originals": "originals of fakes, not here",
+    "absent_parts": "parts that are not here",
+    "not_selected": "here, left out by the settings",
+    "in_several_splits": "named in several splits by a list",
+    "odd_names": "names that do not say who is seen",
+    "outside": "outside of the folders that count",
+    "ignored": "files of other kinds",
+}
+_CLASSES = {"label": "", "visual_label": "picture "}
+
 
 def report(dataset: str, metrics: Mapping[str, Any]) -> str:
     """The metrics of the splits stage in Markdown."""
@@ -27,16 +48,29 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     return [line(header), line(["---"] + ["---:"] * (len(header) - 1)), *map(line, rows), ""]
 
 
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
 def _counts(splits: Mapping[str, Any]) -> list[str]:
     names = sorted(splits, key=lambda name: ["train", "val", "test", "excluded"].index(name))
     rows: list[list[Any]] = [["videos", *(splits[name]["videos"] for name in names)]]
-    share = ["share of fakes", *("-" if (x := splits[name]["fake_share"]) is None else f"{x:.1%}" for name in names)]
+    share = ["share of fakes", *(_percent(splits[name]["fake_share"]) for name in names)]
     rows += [share, ["identities", *(splits[name]["identities"] for name in names)]]
     for column in ("label", "visual_label", "category", "method", "compression"):
         values = sorted({value for name in names for value in splits[name][column]})
         if values != ["null"]:
-            rows += [[f"{column} {value}", *(splits[name][column].get(value, 0) for name in names)] for value in values]
+            rows += [
+                [_value(column, value), *(splits[name][column].get(value, 0) for name in names)] for value in values
+            ]
     return ["## Counts", "", *_table(["", *names], rows)]
+
+
+def _value(column: str, value: str) -> str:
+    """A row's name: `picture fake`, `category FaceSwap`, `method unknown`."""
+    if column in _CLASSES:
+        return _CLASSES[column] + {"0": "real", "1": "fake"}.get(value, "unknown")
+    return f"{column} {'unknown' if value == 'null' else value}"
 
 
 def _official(parts: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -55,13 +89,15 @@ def _lists(notes: Mapping[str, Any] | None) -> list[str]:
     if not notes:
         return []
     rows = []
-    for name, value in notes.items():
+    for key, value in notes.items():
+        name = _NOTES.get(key, key)
         if isinstance(value, Mapping):
             examples = ", ".join(f"`{example}`" for example in value.get("examples", [])[:3])
             rows.append([name, value.get("count", sum(v for v in value.values() if isinstance(v, int))), examples])
         else:
-            rows.append([name, ", ".join(map(str, value)) if isinstance(value, list) else value, ""])
-    return ["## Against the official lists", "", *_table(["", "", "such as"], rows)]
+            said = ", ".join(map(str, value)) if isinstance(value, list) else value
+            rows.append([name, "none" if said in ("", None) else said, ""])
+    return ["## What was found", "", *_table(["", "", "such as"], rows)]
 
 
 def _leaks(metrics: Mapping[str, Any]) -> list[str]:
@@ -70,7 +106,7 @@ def _leaks(metrics: Mapping[str, Any]) -> list[str]:
     names = [f"{first}-{second}" for first, second in PAIRS]
     rows: list[list[Any]] = [
         ["identities in both", *(people[name]["identities"] for name in names)],
-        ["share of the latter's identities", *(people[name]["share"] for name in names)],
+        ["share of the latter's identities", *(_percent(people[name]["share"]) for name in names)],
         ["videos of the latter with such a person", *(people[name]["videos"] for name in names)],
         ["the same, faces and voices lent counted too", *(people[name]["videos_by_any_role"] for name in names)],
         ["originals in both", *(people[name]["originals"] for name in names)],

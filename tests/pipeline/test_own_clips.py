@@ -14,7 +14,7 @@ from stages.mels.__main__ import ROOM as MELS_ROOM
 from stages.mouths.__main__ import ROOM as MOUTHS_ROOM
 from stages.params import DatasetParams, EngineParams, FacesParams, MasksParams, MelsParams, MouthsParams, SplitsParams
 from stages.per_video import run_room
-from stages.schema import COVERAGE, MELS, SPLITS, VIDEOS
+from stages.schema import COVERAGE, MELS, MOUTHS, SPLITS, VIDEOS
 from stages.splits.build import build
 from stages.store import Shards, read_json, read_table
 
@@ -108,7 +108,10 @@ def _check_speakers(
     metrics = {stage: read_json(Path(f"metrics/mine/{stage}.json")) for stage in ("faces", "masks", "mouths", "mels")}
     assert {stage: each["videos"] for stage, each in metrics.items()} == dict.fromkeys(metrics, len(rows))
     shown = sum(row["status"] == "ok" for row in coverage.values())
-    skipped = len(rows) - shown
-    assert metrics["masks"]["status"] == {"ok": shown, "skipped": skipped}
-    assert metrics["mouths"]["status"] == {"ok": shown - 2, "skipped": skipped, "too_short": 2}  # two photographs
+    assert metrics["masks"]["status"] == {"ok": shown, "skipped": len(rows) - shown}
+    assert metrics["mouths"]["status"]["skipped"] == len(rows) - shown
+    assert metrics["mouths"]["status"]["too_short"] == 2  # the photographs that show a face
+    assert all(failure["reason"] for failure in metrics["mouths"]["failures"])
+    mouths = Shards(Path("data/mine/mouths"), MOUTHS)
+    assert {mouths.read(video_id).num_rows for video_id in speakers} == {MOUTHS_A_CLIP}
     assert metrics["masks"]["crops"]["ok"] >= 0.9 * metrics["faces"]["frames_with_face"]

@@ -14,7 +14,7 @@ from stages.errors import UserError
 from stages.params import DatasetParams, SplitsParams
 from stages.schema import SPLITS, VIDEOS
 from stages.splits.build import build
-from stages.store import from_rows, read_table, write_table
+from stages.store import from_rows, read_table, write_json, write_table
 from tests.datasets import trees
 from tests.splits.tables import Rows, people, row
 
@@ -84,7 +84,23 @@ def test_the_audit_can_be_read() -> None:
     assert "| videos | 40 | 8 | 16 |" in text
     assert "| category A | 10 | 2 | 4 |" in text
     assert "| identities in both | 0 | 0 | 0 |" in text
+    assert "| share of the latter's identities | 0.0% | 0.0% | 0.0% |" in text
+    assert "| real | 10 | 2 | 4 |" in text
+    assert "| picture fake | 30 | 6 | 12 |" in text
+    assert "None" not in text
     assert "Frames are not compared: the faces stage has not run." in text
+
+
+def test_the_audit_says_what_a_layout_found_in_words() -> None:
+    write(people(16))
+    notes = {"missing": {"count": 2, "examples": ["a.mp4", "b.mp4"]}, "absent_parts": [], "list": None, "odd": 3}
+    write_json(Path("metrics/x/download.json"), {"layout": notes})
+    run()
+    text = Path("metrics/x/audit.md").read_text()
+    assert "| named by a list, not here | 2 | `a.mp4`, `b.mp4` |" in text
+    assert "| parts that are not here | none |  |" in text
+    assert "| list read | none |  |" in text
+    assert "| odd | 3 |  |" in text
 
 
 def test_leaking_videos_are_excluded_and_counted() -> None:
