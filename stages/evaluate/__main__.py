@@ -1,4 +1,4 @@
-"""python -m stages.evaluate [--dataset NAME | --compare A B | --report]: judge, compare, or report."""
+"""python -m stages.evaluate [--dataset NAME | --section NAME | --report | --compare A B]: judge, report, or compare."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stages.params import load
 
 
 def main() -> None:
-    """Judge on one dataset or on all of run.datasets; compare two predictions.parquet; or write the report."""
+    """Judge on one dataset or on all of run.datasets; write the report; or compare two predictions.parquet."""
     parser = argparse.ArgumentParser(prog="python -m stages.evaluate", description=__doc__)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--dataset", help="a name under `datasets` in params.yaml; all of run.datasets by default")
@@ -22,7 +22,10 @@ def main() -> None:
         metavar=("A", "B"),
         help="two predictions.parquet of the same videos: differences with intervals and p-values",
     )
-    what.add_argument("--report", action="store_true", help="write metrics/generalisation.json and report.html")
+    what.add_argument("--section", metavar="NAME", help="write a dataset's section of the report, after --dataset")
+    what.add_argument(
+        "--report", action="store_true", help="write metrics/generalisation.json and report.html from the sections"
+    )
     asked = parser.parse_args()
     params = load()
     if asked.compare:
@@ -30,6 +33,12 @@ def main() -> None:
 
         first, second = asked.compare
         print(in_words(compare_files(first, second, params.evaluate)))
+        return
+    if asked.section:
+        from stages.evaluate.report.build import write_section
+
+        params.dataset(asked.section)
+        print(f"section: {write_section(asked.section, params)}")
         return
     if asked.report:
         from stages.evaluate.report.build import write_report

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 
 from stages.evaluate.metrics import Ranking, Sample
 from stages.evaluate.reliability import reliability_curve
@@ -27,6 +28,19 @@ def roc(sample: Sample) -> list[dict[str, float]]:
         return []
     keep = _corners(fp, tp)
     return [_rounded(fpr=fp[i] / fp[-1], tpr=tp[i] / tp[-1], threshold=thresholds[i]) for i in keep]
+
+
+def det(sample: Sample) -> list[dict[str, float]]:
+    """Normal deviates of false alarms and misses, in which normally distributed scores give a straight line.
+
+    Rates of 0 and 1 have no finite deviate and are left out; so is a curve without both classes.
+    """
+    rows = [(row["fpr"], 1 - row["tpr"], row["threshold"]) for row in roc(sample)]
+    return [
+        _rounded(false_alarms=float(norm.ppf(fpr)), misses=float(norm.ppf(fnr)), fpr=fpr, fnr=fnr, threshold=threshold)
+        for fpr, fnr, threshold in rows
+        if 0 < fpr < 1 and 0 < fnr < 1
+    ]
 
 
 def precision_recall(sample: Sample) -> list[dict[str, float]]:
@@ -65,7 +79,7 @@ def confusion(sample: Sample, threshold: float) -> list[dict[str, str]]:
 
 
 def write_plots(folder: Path, videos: Sample, threshold: float, bins: int) -> None:
-    """Write roc.csv, pr.csv, histogram.csv, reliability.csv and confusion.csv of the videos' scores.
+    """Write roc.csv, pr.csv, det.csv, histogram.csv, reliability.csv and confusion.csv of the videos' scores.
 
     A curve that is undefined is a file of its header alone.
     """
@@ -75,6 +89,7 @@ def write_plots(folder: Path, videos: Sample, threshold: float, bins: int) -> No
     ]
     _write(folder / "roc.csv", ("fpr", "tpr", "threshold"), roc(videos))
     _write(folder / "pr.csv", ("recall", "precision", "threshold"), precision_recall(videos))
+    _write(folder / "det.csv", ("false_alarms", "misses", "fpr", "fnr", "threshold"), det(videos))
     _write(folder / "histogram.csv", ("score", "share", "class"), histogram(videos))
     _write(folder / "reliability.csv", ("mean_score", "fake_share", "items"), reliability)
     _write(folder / "confusion.csv", ("actual", "predicted"), confusion(videos, threshold))

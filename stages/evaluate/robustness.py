@@ -84,10 +84,14 @@ def robustness(
 def write_robustness(folder: Path, found: dict[str, Any] | None) -> None:
     """Write robustness.json and plots/robustness.csv; without a measurement the files say that none was asked for."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, ("kind", "strength", "auc"), lineterminator="\n")
+    writer = csv.DictWriter(text, ("harm", "kind", "strength", "auc"), lineterminator="\n")
     writer.writeheader()
-    for kind, curve in (found or {}).get("auc", {}).items():
-        writer.writerows({"kind": kind, "strength": strength, "auc": value} for strength, value in curve.items())
+    if found and found["auc"]:
+        writer.writerow({"harm": "none", "kind": CLEAN, "strength": 0, "auc": found[CLEAN]})
+        for kind, curve in found["auc"].items():
+            for strength, value in curve.items():
+                row = {"kind": kind, "strength": strength, "auc": value}
+                writer.writerow({"harm": f"{kind} {strength}", **row})
     write_bytes(folder / "plots" / "robustness.csv", text.getvalue().encode())
     write_json(folder / "robustness.json", found or {"undefined": [_NOT_ASKED]})
 

@@ -1,43 +1,82 @@
-"""Write metrics/generalisation.json and metrics/report.html."""
+"""Write the sections of the page, one a dataset, and from them metrics/generalisation.json and metrics/report.html.
+
+In two steps, so that DVC makes a dataset's section anew only when that dataset's results have changed.
+"""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
+import stages
 from stages import bundle
 from stages.evaluate.generalisation import generalisation
-from stages.evaluate.report.crops import explained, most_confident, sample_crops
-from stages.evaluate.report.gather import gather
-from stages.evaluate.report.page import Pictures, render
+from stages.evaluate.report.gather import SECTIONS, Section, code_hash, gather, read_curves, read_section
+from stages.evaluate.report.page import Run, render
 from stages.params import Params
-from stages.scoring import Scorer
 from stages.store import write_bytes, write_json
+
+CODE = Path(stages.__file__).parent
+CURVES = Path("metrics/plots/train/plots/metrics")
+# Under stages/, beside the detector's own file: what dvc.yaml has as the code that judges.
+JUDGES = ("bundle.py", "scoring.py", "detectors/base.py", "detectors/layers", "evaluate", "loading")
+
+
+def write_section(name: str, params: Params, model: Path = bundle.FOLDER, root: Path = Path()) -> Path:
+    """Explain some of a dataset's videos with the detector and write its section.
+
+    Args:
+        name: the dataset, evaluated before.
+        params: evaluate.
+        model: the detector's folder.
+        root: where data/ and metrics/ are.
+    Returns:
+        The path of data/report/<dataset>.json.
+    Raises:
+        UserError: the dataset has not been evaluated, or an artifact is damaged.
+    """
+    from stages.evaluate.report.crops import explained, most_confident, sample_crops
+    from stages.evaluate.report.section import Pictures, render_section
+    from stages.scoring import Scorer
+
+    facts = gather(name, params.evaluate, root)
+    info, detector = bundle.load(model)
+    scorer = Scorer(detector, info, device=params.evaluate.device)
+    folder = root / "data" / name
+    wrong, right = most_confident(facts, params.evaluate.explained)
+    shown = explained(folder, facts, scorer, [*wrong, *right])
+    pictures = Pictures(sample_crops(folder, facts), shown[: len(wrong)], shown[len(wrong) :])
+    section = Section(
+        name=name,
+        figures=facts.figures,
+        mean_drop=facts.robustness.get("mean_drop"),
+        warnings=facts.splits.get("warnings", []),
+        html=render_section(facts, pictures, anomaly=info.calibration is not None),
+        code=code_hash(CODE, [*JUDGES, f"detectors/{info.detector}.py"]),
+    )
+    path = root / SECTIONS / f"{name}.json"
+    write_json(path, asdict(section))
+    return path
 
 
 def write_report(params: Params, model: Path = bundle.FOLDER, root: Path = Path()) -> Path:
-    """Build the page from what the stages wrote, and explain a few videos with the detector.
+    """Put the sections of run.datasets together on the page.
 
     Args:
-        params: run.datasets and evaluate.
+        params: run.datasets.
         model: the detector's folder.
         root: where data/ and metrics/ are.
     Returns:
         The page's path.
     Raises:
-        UserError: a dataset has not been evaluated, or an artifact is damaged.
+        UserError: a section is missing, or an artifact is damaged.
     """
-    facts = gather(params, model, root)
-    evaluated = {each.name: each.figures for each in facts.datasets}
-    table = generalisation(facts.info.detector, facts.trained_on, evaluated)
+    info = bundle.read_info(model)
+    sections = [read_section(name, root) for name in params.run.datasets]
+    trained_on = str(info.train["params"]["dataset"])
+    table = generalisation(info.detector, trained_on, {each.name: each.figures for each in sections})
     write_json(root / "metrics" / "generalisation.json", table)
-    info, detector = bundle.load(model)
-    scorer = Scorer(detector, info, device=params.evaluate.device)
-    pictures = {}
-    for each in facts.datasets:
-        folder = root / "data" / each.name
-        wrong, right = most_confident(each, params.evaluate.explained)
-        shown = explained(folder, each, scorer, [*wrong, *right])
-        pictures[each.name] = Pictures(sample_crops(folder, each), shown[: len(wrong)], shown[len(wrong) :])
+    run = Run(info, trained_on, sections, read_curves(root / CURVES), table)
     path = root / "metrics" / "report.html"
-    write_bytes(path, render(facts, table, pictures).encode())
+    write_bytes(path, render(run).encode())
     return path

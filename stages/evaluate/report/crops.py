@@ -17,7 +17,7 @@ from stages.schema import FACES, MASKS
 from stages.scoring import Scorer, load_index
 from stages.store import Shards
 
-SIDE_PX = 132
+SIDE_PX = 160
 QUALITY = 82
 # Of the heat and of the mask, how much of the picture below shows through.
 PICTURE_SHARE = 0.55

@@ -1,23 +1,24 @@
-"""What the stages wrote about a run, read once for the page."""
+"""What the stages wrote about a dataset and about the training, read for the page."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from stages import bundle
-from stages.bundle import BundleInfo
+from stages.errors import UserError
 from stages.evaluate.predictions import Judged, read_predictions, select
-from stages.params import Params
+from stages.params import EvaluateParams
 from stages.store import read_json
 
 STAGES = ("download", "faces", "masks", "mouths", "mels")
-CODE = Path(__file__).parents[2]
+# Where dvc.yaml has the sections of the page; one file a dataset.
+SECTIONS = Path("data/report")
 
 
 @dataclass(frozen=True)
@@ -34,44 +35,57 @@ class DatasetFacts:
 
 
 @dataclass(frozen=True)
-class RunFacts:
-    """All that the page shows; `code` is a hash of the stages' source files."""
+class Section:
+    """One dataset's part of the page, with what the rest of the page says of it.
 
-    info: BundleInfo
-    trained_on: str
-    datasets: list[DatasetFacts]
-    curves: dict[str, list[tuple[float, float]]]
+    Fields:
+        name: the dataset. figures: its evaluate.json. mean_drop: under harm. warnings: of the splits' audit.
+        html: the part itself. code: sha256 of the code that judged.
+    """
+
+    name: str
+    figures: dict[str, Any]
+    mean_drop: float | None
+    warnings: list[str]
+    html: str
     code: str
 
 
-def gather(params: Params, model: Path = bundle.FOLDER, root: Path = Path()) -> RunFacts:
-    """Read the metrics and predictions of run.datasets.
+def gather(name: str, params: EvaluateParams, root: Path = Path()) -> DatasetFacts:
+    """Read the metrics and predictions of a dataset.
 
     Args:
-        params: which datasets.
-        model: the detector's folder.
+        name: the dataset.
+        params: which videos are judged.
         root: where data/ and metrics/ are.
     Raises:
-        UserError: a dataset has not been evaluated, or a file is damaged.
+        UserError: it has not been evaluated, or a file is damaged.
     """
-    info = bundle.read_info(model)
-    datasets = [_dataset(name, params, root) for name in params.run.datasets]
-    curves = read_curves(root / "metrics/plots/train/plots/metrics")
-    return RunFacts(info, str(info.train["params"]["dataset"]), datasets, curves, code_hash())
-
-
-def _dataset(name: str, params: Params, root: Path) -> DatasetFacts:
     metrics = root / "metrics" / name
     table = read_predictions(root / "data" / name / "predictions.parquet")
     return DatasetFacts(
         name=name,
         figures=read_json(metrics / "evaluate.json"),
         table=table,
-        judged=select(table, params.evaluate),
+        judged=select(table, params),
         stages={stage: read_json(path) for stage in STAGES if (path := metrics / f"{stage}.json").exists()},
         splits=read_json(path) if (path := metrics / "splits.json").exists() else {},
         robustness=read_json(path) if (path := metrics / "robustness.json").exists() else {},
     )
+
+
+def read_section(name: str, root: Path = Path()) -> Section:
+    """A section that write_section left.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    path = root / SECTIONS / f"{name}.json"
+    if not path.exists():
+        raise UserError(
+            f"{path} is missing: run `dvc repro report`, or `python -m stages.evaluate --section {name}` by hand."
+        )
+    return Section(**read_json(path))
 
 
 def read_curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
@@ -84,10 +98,19 @@ def read_curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
     return curves
 
 
-def code_hash(folder: Path = CODE) -> str:
-    """sha256 over the source files' names and contents: the same code has the same hash, committed or not."""
+def code_hash(folder: Path, parts: Iterable[str]) -> str:
+    """sha256 over source files' names and contents: the same code has the same hash, committed or not.
+
+    Args:
+        folder: stages/.
+        parts: its files and folders that count.
+    """
     whole = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted(path for part in parts for path in _sources(folder / part)):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         whole.update(f"{path.relative_to(folder).as_posix()}\0{digest}\n".encode())
     return whole.hexdigest()
+
+
+def _sources(place: Path) -> Iterable[Path]:
+    return place.rglob("*.py") if place.is_dir() else [place]

@@ -1,335 +1,215 @@
-"""metrics/report.html from what was gathered."""
+"""metrics/report.html: what is to be known first, then the training, the datasets' sections, and the origin of all."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-import numpy as np
-from scipy.stats import norm
-
-from stages.evaluate.curves import histogram, precision_recall, roc
-from stages.evaluate.metrics import Sample
-from stages.evaluate.reliability import reliability_curve
-from stages.evaluate.report.crops import Example
-from stages.evaluate.report.gather import DatasetFacts, RunFacts
-from stages.evaluate.report.parts import bounds, card, example, figure, number, table
+from stages.bundle import BundleInfo
+from stages.evaluate.report.gather import Section
+from stages.evaluate.report.parts import between, bounds, details, figure, grid, number, stats, table
 from stages.evaluate.report.style import STYLE
-from stages.evaluate.report.svg import Axis, Line, histogram_chart, line_chart, number_axis, unit_axis
+from stages.evaluate.report.svg import Line, count_axis, interval_chart, line_chart, number_axis, unit_axis
 
-DET_RATES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
-DET_ENDS = (0.002, 0.9)
-COLOURS = ("ink", "fake", "real", "good", "soft")
-FIGURES = (
-    ("auc", "AUC"),
-    ("ap", "average precision"),
-    ("eer", "EER"),
-    ("tpr_at_1pct_fpr", "fakes found at 1 % false alarms"),
-    ("tpr_at_0p1pct_fpr", "fakes found at 0.1 % false alarms"),
-    ("acc", "accuracy"),
-    ("balanced_acc", "balanced accuracy"),
-    ("sensitivity", "sensitivity (recall of fakes)"),
-    ("specificity", "specificity (recall of reals)"),
-    ("fake_precision", "precision of fakes"),
-    ("fake_f1", "F1 of fakes"),
-    ("real_precision", "precision of reals"),
-    ("real_f1", "F1 of reals"),
-    ("log_loss", "log loss"),
-    ("brier", "Brier score"),
-    ("ece", "expected calibration error"),
-)
+COLOURS = ("ink", "fake", "real", "good", "violet", "soft")
+# When something is said under "To keep in mind".
+FEW_VIDEOS, LARGE_DROP, LARGE_GAP, LARGE_ECE = 100, 0.05, 0.15, 0.1
+Curves = dict[str, list[tuple[float, float]]]
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Of one dataset: crops with masks, mistakes, successes."""
+class Run:
+    """What the page is made of: the detector, the sections, training curves, metrics/generalisation.json."""
 
-    samples: list[Example] = field(default_factory=list)
-    mistakes: list[Example] = field(default_factory=list)
-    successes: list[Example] = field(default_factory=list)
+    info: BundleInfo
+    trained_on: str
+    sections: list[Section]
+    curves: Curves
+    generalisation: dict[str, Any]
 
 
-def render(facts: RunFacts, table_of_datasets: dict[str, Any], pictures: dict[str, Pictures]) -> str:
-    """The whole page. The same facts give the same text.
+def render(run: Run) -> str:
+    """The whole page. The same run gives the same text; it loads nothing and runs no script."""
+    title = f"{run.info.detector}, trained on {run.trained_on}"
+    training = _training(run.curves)
+    chapters = [("overview", "Overview", _overview(run)), ("generalisation", "Generalisation", _generalisation(run))]
+    chapters += [("training", "Training", training)] if training else []
+    chapters += [(f"dataset-{n}", each.name, each.html) for n, each in enumerate(run.sections)]
+    chapters.append(("provenance", "Provenance", _provenance(run)))
+    links = "".join(f'<li><a href="#{place}">{escape(name)}</a></li>' for place, name, _ in chapters)
+    body = "".join(
+        f'<section id="{place}" aria-labelledby="{place}-title"><h2 id="{place}-title">{escape(name)}</h2>{inner}</section>'
+        for place, name, inner in chapters
+    )
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style>"
+    )
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body><a class="skip" href="#overview">To the results</a>'
+        f'<header class="wide"><h1>{escape(run.info.detector)}</h1>{_lead(run)}</header>'
+        f'<nav aria-label="Sections"><ul class="wide">{links}</ul></nav><main class="wide">{body}</main>'
+        f'<footer><div class="wide">{_footer(run)}</div></footer></body></html>\n'
+    )
 
-    Args:
-        facts: what the stages wrote.
-        table_of_datasets: metrics/generalisation.json.
-        pictures: by dataset.
-    """
-    detector = escape(facts.info.detector)
-    title = f"{detector}: trained on {escape(facts.trained_on)}"
-    body = [
-        f"<h1>{title}</h1>",
-        _lead(facts),
-        _cards(facts),
-        _generalisation(table_of_datasets),
-        _training(facts),
-        *(_dataset(each, pictures.get(each.name, Pictures()), facts) for each in facts.datasets),
-        _provenance(facts),
+
+def _lead(run: Run) -> str:
+    whole = run.info.target != "visual_label"
+    against = "whether any part of the video is fake" if whole else "whether the picture is manipulated"
+    recipe = escape(str(run.info.train["params"].get("recipe", "")))
+    return (
+        f'<p class="lead">Trained on <b>{escape(run.trained_on)}</b>{f" with the recipe <b>{recipe}</b>" if recipe else ""}; '
+        f"judged by {against}.</p>"
+    )
+
+
+def _footer(run: Run) -> str:
+    confidence = next(key for each in run.sections for key in each.figures if key.startswith("interval_"))
+    return (
+        f"<p>Brackets are {confidence.removeprefix('interval_')} % bootstrap intervals that resample videos. An interval "
+        "of no width means that no resample held an error, not that there is none to come.</p>"
+    )
+
+
+def _interval(section: Section) -> dict[str, Any]:
+    found = next(value for key, value in section.figures.items() if key.startswith("interval_"))
+    return found["video"]
+
+
+def _overview(run: Run) -> str:
+    cards = grid((_card(each, seen=each.name == run.trained_on) for each in run.sections), "cards")
+    notes = [note for each in run.sections for note in _to_mind(each, run)]
+    listed = "".join(f"<li>{note}</li>" for note in notes)
+    mind = f'<h3>To keep in mind</h3><ul class="mind">{listed}</ul>' if notes else ""
+    return cards + mind
+
+
+def _card(each: Section, *, seen: bool) -> str:
+    video, covered, interval = each.figures["video"], each.figures["coverage"], _interval(each)
+    cells = video["confusion"]
+    tag = "trained on its train split" if seen else "never seen in training"
+    head = f'<h3>{escape(each.name)} <span class="tag">{tag}</span></h3>'
+    if video["auc"] is None:
+        value = '<p class="big">–<small> video AUC undefined</small></p>'
+    else:
+        label = f"video AUC {video['auc']:.3f} {bounds(interval['auc'])}"
+        value = f'<p class="big">{video["auc"]:.3f}<small> video AUC {bounds(interval["auc"])}</small></p>'
+        value += interval_chart(video["auc"], interval["auc"], label=label)
+    pairs = [
+        ("fakes found", f"{cells['tp']} of {cells['tp'] + cells['fn']}"),
+        ("false alarms", f"{cells['fp']} of {cells['fp'] + cells['tn']}"),
+        ("accuracy", number(video["acc"])),
+        ("EER", number(video["eer"])),
     ]
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-    head += '<meta name="color-scheme" content="light dark">'
-    return (
-        f'<!DOCTYPE html><html lang="en"><head>{head}<title>{title}</title><style>{STYLE}</style></head>'
-        f"<body><main>{''.join(body)}</main></body></html>\n"
-    )
+    pairs += [("lost under harm", number(each.mean_drop))] if each.mean_drop is not None else []
+    note = f"{covered['scored']} of {covered['videos']} test videos scored, at the threshold {each.figures['threshold']:.2f}"
+    return f'<article class="card">{head}{value}{stats(pairs)}<p class="note">{note}</p></article>'
 
 
-def _lead(facts: RunFacts) -> str:
-    against = (
-        "whether the picture is manipulated" if facts.info.target == "visual_label" else "whether any part is fake"
-    )
-    return (
-        f'<p class="muted">Judged by {against}, on test videos that neither training nor the choice of the threshold '
-        "saw. Brackets are bootstrap intervals over videos; an interval of no width means that no resample held an "
-        "error, not that there is none to come.</p>"
-    )
+def _to_mind(each: Section, run: Run) -> list[str]:
+    """What a reader of the figures should not overlook, by fixed rules."""
+    video, covered, name = each.figures["video"], each.figures["coverage"], f"<b>{escape(each.name)}</b>"
+    notes = []
+    if covered["judged"] < FEW_VIDEOS:
+        text = (
+            f"{name} has {covered['judged']} judged test videos: the intervals are wide, and single videos weigh much."
+        )
+        notes.append(text)
+    if covered["scored"] < covered["videos"]:
+        lost = covered["videos"] - covered["scored"]
+        notes.append(
+            f"{lost} videos of {name} have no score (policy: {escape(covered['missing'])}); its section says why."
+        )
+    drop = run.generalisation["tested_on"][each.name]["auc_drop"]
+    if drop is not None and drop > LARGE_DROP:
+        notes.append(
+            f"On {name} the AUC is {drop:.3f} lower than on {escape(run.trained_on)}, which it was trained on."
+        )
+    if video["auc"] is not None and video["auc"] - video["balanced_acc"] > LARGE_GAP:
+        notes.append(
+            f"On {name} the ranking (AUC {video['auc']:.3f}) is better than the verdicts (balanced accuracy "
+            f"{video['balanced_acc']:.3f}): the threshold {each.figures['threshold']:.2f} does not fit this dataset."
+        )
+    if video["ece"] is not None and video["ece"] > LARGE_ECE:
+        notes.append(f"On {name} the scores are no honest probabilities (calibration error {video['ece']:.2f}).")
+    return notes + [f"Splits of {name}: {escape(warning)}" for warning in each.warnings]
 
 
-def _interval(found: dict[str, Any]) -> dict[str, Any]:
-    return next(value for key, value in found.items() if key.startswith("interval_"))
-
-
-def _cards(facts: RunFacts) -> str:
-    parts = []
-    for each in facts.datasets:
-        video, covered = each.figures["video"], each.figures["coverage"]
-        interval = bounds(_interval(each.figures)["video"]["auc"])
-        note = f"{interval} video AUC, {covered['scored']} of {covered['videos']} test videos scored"
-        parts.append(card(each.name, number(video["auc"]), note.strip()))
-    return f'<div class="cards">{"".join(parts)}</div>'
-
-
-def _generalisation(found: dict[str, Any]) -> str:
+def _generalisation(run: Run) -> str:
+    found = run.generalisation
+    head = ("tested on", "videos", "AUC", "AUC drop", "AP", "EER", "accuracy", "balanced accuracy")
     rows = [
         [
-            escape(name) + (" (trained on)" if row["seen"] else ""),
+            escape(name) + (' <span class="tag">trained on</span>' if row["seen"] else ""),
             number(row["judged"]),
-            f"{number(row['auc'])} {bounds(row['auc_interval'])}",
-            *(number(row[key]) for key in ("ap", "eer", "acc", "balanced_acc", "auc_drop")),
+            between(row["auc"], row["auc_interval"]),
+            "" if row["seen"] else number(row["auc_drop"]),
+            *(number(row[key]) for key in ("ap", "eer", "acc", "balanced_acc")),
         ]
         for name, row in found["tested_on"].items()
     ]
-    head = ("tested on", "videos", "AUC", "AP", "EER", "ACC", "balanced", "AUC drop")
-    return "<h2>From one dataset to another</h2>" + table(head, rows)
+    parts = ["<p>What the detector is worth on data it was not trained on.</p>", table(head, rows, name="datasets")]
+    methods = [
+        [escape(name), escape(method), number(row["videos"]), number(row["auc"]), number(row["acc"])]
+        for name, each in found["by_method"].items()
+        for method, row in each.items()
+    ]
+    if methods:
+        columns = ("tested on", "forgery method", "videos", "AUC against reals", "found")
+        parts.append(details("By forgery method", table(columns, methods, name="datasets by forgery method", wrap=1)))
+    return "".join(parts)
 
 
-def _training(facts: RunFacts) -> str:
+def _training(curves: Curves) -> str:
     groups = (
-        ("Loss", [name for name in facts.curves if name.endswith("loss")], None),
-        ("Validation AUC", [name for name in facts.curves if name.endswith("auc")], unit_axis("AUC")),
+        ("Loss", [name for name in curves if name.endswith("loss")]),
+        ("Validation AUC", [name for name in curves if name.endswith("auc")]),
+        ("Parts of the training loss", [n for n in curves if n.startswith("train_") and n != "train_loss"]),
     )
     charts = []
-    for caption, names, y in groups:
-        lines = [Line(facts.curves[name], COLOURS[n % 5], name) for n, name in enumerate(names) if facts.curves[name]]
-        if lines:
-            epochs = [x for line in lines for x, _ in line.points]
-            values = [v for line in lines for _, v in line.points]
-            chart = line_chart(
-                lines, number_axis(epochs, "epoch"), y or number_axis(values, "loss"), label=caption, dots=True
-            )
-            charts.append(figure(caption, chart))
-    return f'<h2>Training</h2><div class="charts">{"".join(charts)}</div>' if charts else ""
-
-
-def _dataset(each: DatasetFacts, pictures: Pictures, facts: RunFacts) -> str:
-    threshold = each.figures["threshold"]
-    parts = [f"<h2>{escape(each.name)}</h2>", _coverage(each)]
-    if pictures.samples:
-        shown = "".join(example(found, threshold) for found in pictures.samples)
-        parts.append(f'<h3>What the detector is given</h3><div class="gallery">{shown}</div>')
-    parts += [f'<h3>Figures</h3><div class="charts">{"".join(_charts(each))}</div>', _numbers(each), _groups(each)]
-    parts += [_silence(each), _robustness(each)]
-    for caption, found in (("Most confident mistakes", pictures.mistakes), ("Most confident hits", pictures.successes)):
-        if found:
-            shown = "".join(example(item, threshold) for item in found)
-            parts.append(f'<h3>{caption}</h3><div class="gallery">{shown}</div>')
-    if facts.info.calibration is not None:
-        parts.append(_anomaly(each))
-    return "".join(parts)
-
-
-def _coverage(each: DatasetFacts) -> str:
-    rows = []
-    for stage, found in each.stages.items():
-        status = ", ".join(f"{escape(name)} {count}" for name, count in found.get("status", {}).items())
-        rows.append([stage, number(found.get("videos")), number(found.get("failed")), status])
-    parts = ["<h3>Data</h3>", table(("stage", "videos", "failed", "status"), rows, wrap=3)]
-    if each.splits:
-        splits = each.splits["splits"]
-        parts.append(
-            table(
-                ("split", "videos", "identities", "share of fakes"),
-                [
-                    [name, number(s["videos"]), number(s["identities"]), number(s["fake_share"])]
-                    for name, s in splits.items()
-                ],
-            )
-        )
-        warnings = "".join(f"<li>{escape(warning)}</li>" for warning in each.splits.get("warnings", []))
-        parts.append(
-            f"<ul>{warnings}</ul>" if warnings else '<p class="muted">The audit of the splits warns of nothing.</p>'
-        )
-    lost = each.figures["coverage"]["not_scored"]
-    if lost:
-        listed = [
-            [f"<code>{escape(v['video_id'])}</code>", escape(v["status"]), escape(v["reason"] or "")] for v in lost
+    for caption, names in groups:
+        lines = [
+            Line(curves[name], COLOURS[n % len(COLOURS)], name.replace("_", " "))
+            for n, name in enumerate(name for name in names if curves[name])
         ]
-        inner = table(("video", "status", "reason"), listed, wrap=2)
-        parts.append(f"<details><summary>{len(lost)} videos without a score</summary>{inner}</details>")
-    return "".join(parts)
+        if not lines:
+            continue
+        x = count_axis([place for line in lines for place, _ in line.points], "epoch")
+        unit = unit_axis() if caption.endswith("AUC") else None
+        y = unit or number_axis([value for line in lines for _, value in line.points], "")
+        charts.append(figure(caption, line_chart(lines, x, y, label=f"{caption} by epoch", dots=True)))
+    return grid(charts)
 
 
-def _charts(each: DatasetFacts) -> list[str]:
-    videos, frames, threshold = each.judged.videos, each.judged.frames, each.figures["threshold"]
-    charts = []
-    curves = [(roc(frames), "soft", "frames"), (roc(videos), "ink", "videos")]
-    if curves[1][0]:
-        lines = [Line([(p["fpr"], p["tpr"]) for p in points], css, name) for points, css, name in curves if points]
-        x, y = unit_axis("false alarms"), unit_axis("fakes found")
-        charts.append(figure("ROC", line_chart(lines, x, y, label="ROC", diagonal=True)))
-        points = [(p["recall"], p["precision"]) for p in precision_recall(videos)]
-        x, y = unit_axis("fakes found (recall)"), unit_axis("precision")
-        charts.append(
-            figure("Precision and recall", line_chart([Line(points, "ink")], x, y, label="precision and recall"))
-        )
-        charts.append(figure("DET", _det(curves[1][0])))
-    if videos.scores.size:
-        charts.append(figure("Scores of the videos", histogram_chart(histogram(videos), threshold, label="scores")))
-        charts.append(figure("Calibration", _calibration(videos)))
-        charts.append(figure("Confusion of the videos", _confusion(each.figures["video"]["confusion"])))
-    return charts
-
-
-def _det(points: Sequence[dict[str, float]]) -> str:
-    """Misses against false alarms on normal-deviate axes, where normally distributed scores give straight lines."""
-    low, high = DET_ENDS
-
-    def axis(title: str) -> Axis:
-        marks = [(rate, f"{rate:.1%}".replace(".0%", "%")) for rate in DET_RATES]
-        return Axis(low, high, marks, title, place=lambda v: float(norm.ppf(min(max(v, low), high))))
-
-    line = Line([(p["fpr"], 1 - p["tpr"]) for p in points], "ink")
-    return line_chart([line], axis("false alarms"), axis("fakes missed"), label="detection error trade-off")
-
-
-def _calibration(videos: Sample) -> str:
-    points = [(row["mean_score"], row["fake_share"]) for row in reliability_curve(videos, 10)]
-    x, y = unit_axis("mean score"), unit_axis("share of fakes")
-    return line_chart([Line(points, "ink")], x, y, label="reliability", diagonal=True, dots=True)
-
-
-def _confusion(cells: dict[str, int]) -> str:
-    rows = [
-        ['<b class="real">real</b>', number(cells["tn"]), number(cells["fp"])],
-        ['<b class="fake">fake</b>', number(cells["fn"]), number(cells["tp"])],
+def _provenance(run: Run) -> str:
+    train = run.info.train
+    data = [[escape(name), f"<code>{escape(digest)}</code>"] for name, digest in run.info.data.items()]
+    data += [
+        [f"code that judged {escape(', '.join(names))}", f"<code>{escape(code)}</code>"]
+        for code, names in _by_code(run.sections).items()
     ]
-    return table(("is", "called real", "called fake"), rows)
-
-
-def _numbers(each: DatasetFacts) -> str:
-    interval = _interval(each.figures)
-    rows = [
-        [name] + [f"{number(each.figures[level][key])} {bounds(interval[level][key])}" for level in ("video", "frame")]
-        for key, name in FIGURES
-    ]
-    reasons = "".join(
-        f"<li><code>{escape(item['figure'])}</code>: {escape(item['reason'])}</li>"
-        for item in each.figures["undefined"]
-    )
-    why = f"<details><summary>Why figures are undefined</summary><ul>{reasons}</ul></details>" if reasons else ""
-    calibrated = each.figures["calibrated"]
-    warm = ""
-    if calibrated["temperature"] is not None:
-        warm = (
-            f'<p class="muted">With the temperature {calibrated["temperature"]:.2f} fitted on validation: '
-            f"log loss {number(calibrated['log_loss'])}, Brier {number(calibrated['brier'])}, "
-            f"ECE {number(calibrated['ece'])}.</p>"
-        )
-    return table(("figure", "videos", "frames"), rows) + warm + why
-
-
-def _groups(each: DatasetFacts) -> str:
-    parts = []
-    for key, name in (("by_category", "category"), ("by_method", "method"), ("by_compression", "compression")):
-        found = each.figures[key]
-        if len(found) > 1:
-            rows = [
-                [
-                    escape(group),
-                    *(number(row[key]) for key in ("videos", "acc", "auc")),
-                    bounds(row["auc_interval"]),
-                    number(row["eer"]),
-                ]
-                for group, row in found.items()
-            ]
-            parts.append(
-                f"<h3>By {name}</h3>" + table((name, "videos", "ACC", "AUC against reals", "interval", "EER"), rows)
-            )
-    return "".join(parts)
-
-
-def _silence(each: DatasetFacts) -> str:
-    found = each.figures.get("leading_silence")
-    if not found:
-        return ""
-    values = f"kept {number(found['auc_untrimmed'])}, cut {number(found['auc_trimmed'])}"
+    settings = [[f"train.{escape(key)}", escape(_plain(value))] for key, value in train["params"].items()]
+    settings += [[f"recipe.{escape(key)}", escape(_plain(value))] for key, value in train.get("recipe", {}).items()]
+    settings += [[f"detector.{escape(key)}", escape(_plain(value))] for key, value in run.info.settings.items()]
+    versions = [[escape(name), escape(version)] for name, version in run.info.packages.items()]
+    found = run.info.threshold
+    chosen = f"Threshold {found.value:.4f}, chosen on validation videos by {escape(found.criterion.replace('_', ' '))}."
     return (
-        f"<p>AUC with the leading silence {values}: a gain from silence is the dataset's making, not the forgery's.</p>"
+        f"<p>{chosen} With the same data, settings, code and versions the same page comes out.</p>"
+        + table(("what", "sha256"), data, name="hashes of data and code", wrap=1)
+        + details("Settings of the training", table(("setting", "value"), settings, name="settings", wrap=1))
+        + details("Versions of the packages", table(("package", "version"), versions, name="versions", wrap=1))
     )
 
 
-def _robustness(each: DatasetFacts) -> str:
-    found = each.robustness
-    if not found.get("auc"):
-        return ""
-    lines = [
-        Line([(n / max(1, len(curve) - 1), value) for n, value in enumerate(curve.values())], COLOURS[k % 5], kind)
-        for k, (kind, curve) in enumerate(found["auc"].items())
-    ]
-    x = Axis(0.0, 1.0, [(0.0, "first"), (1.0, "last")], "strength, as listed in params.yaml")
-    chart = figure(
-        "AUC under harm", line_chart(lines, x, unit_axis("video AUC"), label="AUC against strength", dots=True)
-    )
-    note = f"<p>Unharmed {number(found['clean'])}; mean drop {number(found['mean_drop'])}.</p>"
-    rows = [
-        [kind, strength, number(value)] for kind, curve in found["auc"].items() for strength, value in curve.items()
-    ]
-    listed = f"<details><summary>All strengths</summary>{table(('kind', 'strength', 'AUC'), rows)}</details>"
-    return f'<h3>Robustness</h3>{note}<div class="charts">{chart}</div>{listed}'
+def _by_code(sections: list[Section]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for each in sections:
+        found.setdefault(each.code, []).append(each.name)
+    return found
 
 
-def _anomaly(each: DatasetFacts) -> str:
-    """Of an anomaly detector: accuracy against threshold, and scores by category."""
-    videos = each.judged.videos
-    if not videos.scores.size:
-        return ""
-    cuts = np.linspace(0, 1, 51)
-    accuracy = [(float(c), float(((videos.scores >= c) == (videos.labels == 1)).mean())) for c in cuts]
-    chart = line_chart(
-        [Line(accuracy, "ink")], unit_axis("threshold"), unit_axis("accuracy"), label="accuracy by threshold"
-    )
-    rows = []
-    for name in each.figures["by_category"]:
-        scores = [row["score"] for row in each.judged.rows if row["category"] == name]
-        rows.append(
-            [
-                escape(name),
-                number(len(scores)),
-                *(number(float(q)) for q in np.quantile(scores, [0, 0.25, 0.5, 0.75, 1])),
-            ]
-        )
-    listed = table(("category", "videos", "least", "25 %", "median", "75 %", "most"), rows)
-    return f'<h3>Anomaly scores</h3><div class="charts">{figure("Accuracy by threshold", chart)}</div>{listed}'
-
-
-def _provenance(facts: RunFacts) -> str:
-    rows = [["code of the stages", f"<code>{facts.code}</code>"]]
-    rows += [[escape(name), f"<code>{escape(digest)}</code>"] for name, digest in facts.info.data.items()]
-    rows += [[escape(name), escape(version)] for name, version in facts.info.packages.items()]
-    train = facts.info.train["params"]
-    rows += [[f"train.{escape(key)}", escape(str(value))] for key, value in train.items()]
-    return "<h2>Made from</h2>" + table(("what", "hash, version or value"), rows, wrap=1)
+def _plain(value: Any) -> str:
+    return "–" if value is None else str(value)
