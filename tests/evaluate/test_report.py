@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,23 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from stages.errors import UserError
 from stages.evaluate.generalisation import generalisation
 from stages.evaluate.judge import judge
 from stages.evaluate.predictions import select
+from stages.evaluate.report.build import write_report, write_section
 from stages.evaluate.report.crops import Example, as_data, laid_over, most_confident
-from stages.evaluate.report.gather import DatasetFacts, RunFacts, code_hash, read_curves
-from stages.evaluate.report.page import Pictures, render
-from tests.evaluate.bundles import make_detector, make_info
+from stages.evaluate.report.gather import DatasetFacts, Section, code_hash, read_curves
+from stages.evaluate.report.page import Run, render
+from stages.evaluate.report.section import Pictures, render_section
+from stages.evaluate.run import evaluate
+from stages.params import RunParams, load
+from tests.evaluate.bundles import make_detector, make_info, save_bundle
 from tests.evaluate.tables import QUICK, random_table, row, table
+from tests.synthetic import clips, write_dataset, write_faces, write_masks
 
-VOID = {"meta", "img", "line", "polyline", "circle", "rect"}
+ROOT = Path(__file__).parents[2]
+VOID = {"meta", "link", "img", "br", "line", "polyline", "circle", "rect"}
 
 
 class Checker(HTMLParser):
@@ -31,9 +39,22 @@ class Checker(HTMLParser):
         self.text = ""
         self.addresses: list[str] = []
         self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.ids: set[str] = set()
+        self.pictures: list[str] = []
+        self.unnamed: list[str] = []
+        self.charts = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
         self.tags.add(tag)
+        self.attributes |= given.keys()
+        self.ids.add(given.get("id") or "")
+        if tag == "img":
+            self.pictures.append(given.get("alt") or "")
+        if tag == "svg":
+            self.charts += 1
+            self.unnamed += [] if given.get("aria-label") else [tag]
         self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
         if tag not in VOID:
             self.open.append(tag)
@@ -52,17 +73,28 @@ def facts_of(made: pa.Table, **more: Any) -> DatasetFacts:
 
 
 def page(each: DatasetFacts, pictures: Pictures | None = None, **changes: Any) -> Checker:
-    info = make_info(make_detector("xception"), train={"params": {"dataset": "made", "seed": 42}}, **changes)
-    facts = RunFacts(info, "made", [each], {"train_loss": [(0.0, 0.7), (1.0, 0.5)], "val_auc": [(0.0, 0.6)]}, "c0de")
+    """The page of one dataset, read back: well-formed, and nothing in it that a browser would fetch or run."""
+    train = {"params": {"dataset": "made", "seed": 42}}
+    info = make_info(make_detector("xception"), **{"train": train, **changes})
+    html = render_section(each, pictures or Pictures(), anomaly=info.calibration is not None)
+    section = Section(
+        "made", each.figures, each.robustness.get("mean_drop"), each.splits.get("warnings", []), html, "c0"
+    )
     found = generalisation("xception", "made", {"made": each.figures})
-    text = render(facts, found, {"made": pictures or Pictures()})
-    assert text == render(facts, found, {"made": pictures or Pictures()})
+    run = Run(info, "made", [section], {"train_loss": [(0.0, 0.7), (1.0, 0.5)], "val_auc": [(0.0, 0.6)]}, found)
+    text = render(run)
+    assert text == render(run)
     assert "NaN" not in text
+    return read(text)
+
+
+def read(text: str) -> Checker:
     checker = Checker()
     checker.feed(text)
     assert checker.open == []
-    assert all(address.startswith("data:") for address in checker.addresses)  # nothing is fetched
-    assert not {"script", "link", "iframe"} & checker.tags
+    assert all(address.startswith(("data:", "#")) for address in checker.addresses)
+    assert not {"script", "iframe", "object", "embed", "form"} & checker.tags
+    assert not {"onerror", "onload", "onclick"} & checker.attributes
     assert "url(" not in text
     assert "@import" not in text
     return checker
@@ -70,21 +102,35 @@ def page(each: DatasetFacts, pictures: Pictures | None = None, **changes: Any) -
 
 def test_a_whole_run_is_on_the_page() -> None:
     made = random_table()
-    robust = {"clean": 0.9, "mean_drop": 0.1, "auc": {"jpeg": {"90": 0.8, "30": 0.7}}, "undefined": []}
+    robust = {"clean": 0.9, "mean_drop": 0.123, "auc": {"jpeg": {"90": 0.8, "30": 0.7}}, "undefined": []}
     splits = {"splits": {"test": {"videos": 50, "identities": 3, "fake_share": 0.6}}, "warnings": ["odd <one>"]}
     stages = {"faces": {"videos": 50, "failed": 1, "status": {"ok": 49, "no_face": 1}}}
     each = facts_of(made, stages=stages, splits=splits, robustness=robust)
     wrong, right = most_confident(each, 2)
-    picture = {"crop": as_data(np.zeros((9, 9, 3), np.uint8))}
+    picture = {name: as_data(np.zeros((9, 9, 3), np.uint8)) for name in ("crop", "mask", "heat", "residual")}
     shown = Pictures(
-        [Example(made.to_pylist()[0], picture)], [Example(r, {}) for r in wrong], [Example(r, {}) for r in right]
+        [Example(made.to_pylist()[0], picture)], [Example(r, picture) for r in wrong], [Example(r, {}) for r in right]
     )
     found = page(each, shown)
-    for words in ("Training", "Data", "ROC", "DET", "Calibration", "By method", "Robustness", "mistakes", "Made from"):
+    for words in (
+        *("Overview", "Generalisation", "Training", "Provenance", "Data and audit", "What the detector is given"),
+        *("ROC", "Precision and recall", "DET", "Calibration", "Confusion", "Scores", "Figures", "By category"),
+        *("By method", "Robustness", "JPEG", "Most confident mistakes", "Most confident successes", "Grad-CAM"),
+    ):
         assert words in found.text, words
     assert "odd <one>" in found.text  # escaped, and so shown
     assert f"{each.figures['video']['auc']:.3f}" in found.text
-    assert found.addresses == [picture["crop"]]
+    assert "0.123" in found.text
+    assert found.addresses.count(picture["crop"]) == 12
+    assert len(found.pictures) == 12
+    assert all(found.pictures)  # each has words for those who cannot see it
+
+
+def test_every_link_leads_somewhere_and_every_chart_has_words() -> None:
+    found = page(facts_of(random_table()))
+    assert {address[1:] for address in found.addresses if address.startswith("#")} <= found.ids
+    assert found.charts > 8
+    assert found.unnamed == []
 
 
 @pytest.mark.parametrize(
@@ -93,25 +139,71 @@ def test_a_whole_run_is_on_the_page() -> None:
         table(row("a", 1, 0.9), row("b", 1, 0.2)),
         table(row("a", 1, None), row("b", 0, None)),
         table(row("a", None, 0.4)),
+        table(row("a", 1, 0.4)),
         table(),
     ],
-    ids=["one class", "no face", "no label", "no video"],
+    ids=["one class", "no face", "no label", "one video", "no video"],
 )
 def test_odd_datasets_have_a_page_too(made: pa.Table) -> None:
     found = page(facts_of(made))
-    assert "Why figures are undefined" in found.text
+    assert "Why some figures are undefined" in found.text
+    assert "video AUC undefined" in found.text
     assert "ROC" not in found.text
 
 
 def test_anomaly_detectors_show_their_scores_by_category() -> None:
     found = page(facts_of(random_table()), calibration={"location": 0.0, "scale": 1.0})
-    assert "Anomaly scores" in found.text
+    assert "Anomaly scores by category" in found.text
 
 
 def test_names_from_outside_cannot_break_the_page() -> None:
-    evil = '<script>alert("x")</script>'
-    found = page(facts_of(table(row(evil, 1, None, reason=evil, method=evil), row("b", 0, 0.2))))
-    assert evil in found.text
+    evil = "\"><script>alert(1)</script><img src=https://example.org/x onerror=alert(2)>&amp;'"
+    bad = {"reason": evil, "status": evil, "method": evil, "category": evil, "identity": evil, "compression": evil}
+    made = table(row(evil, 1, None, **bad), row(evil + "2", 1, 0.1, **bad), row("b", 0, 0.2))
+    splits = {"splits": {"test": {"videos": 3, "identities": 1, "fake_share": 0.5}}, "warnings": [evil]}
+    each = facts_of(made, splits=splits, stages={"faces": {"videos": 3, "failed": 1, "status": {evil: 1}}})
+    shown = [Example(r, {"crop": as_data(np.zeros((9, 9, 3), np.uint8))}) for r in made.to_pylist()]
+    train = {"params": {"dataset": "made", "recipe": evil, evil: evil}, "recipe": {evil: evil}}
+    versions: dict[str, Any] = {"packages": {evil: evil}, "data": {evil: evil}}
+    found = page(each, Pictures(shown, shown, shown), train=train, **versions)
+    assert found.text.count(evil) > 12
+
+
+def test_to_keep_in_mind_follows_the_figures() -> None:
+    said = page(facts_of(table(*[row(f"r{i}", 0, 0.6 + i / 100) for i in range(9)], row("f", 1, 0.95)))).text
+    assert "10 judged test videos" in said
+    assert "does not fit this dataset" in said
+    large = page(facts_of(random_table(reals=300, fakes=300, shift=9.0))).text
+    assert "judged test videos" not in large
+    assert "does not fit" not in large
+
+
+def test_sections_and_page_from_files(tmp_path: Path) -> None:
+    made = clips(0, 0, 4)
+    folder = tmp_path / "data" / "made"
+    write_dataset(folder, made, frames=2)
+    write_faces(folder, made, frames=2)
+    write_masks(folder, made, frames=2)
+    model = tmp_path / "model"
+    save_bundle(model, "xception", train={"params": {"dataset": "made"}})
+    params = load(ROOT / "params.yaml")
+    params = params.model_copy(
+        update={"run": RunParams(datasets=["made"]), "evaluate": QUICK.model_copy(update={"explained": 1})}
+    )
+    evaluate("made", params.evaluate, model=model, root=tmp_path)
+    with pytest.raises(UserError, match="--section made"):
+        write_report(params, model, tmp_path)
+    written = [write_section("made", params, model, tmp_path), write_report(params, model, tmp_path)]
+    before = [path.read_bytes() for path in written]
+    write_section("made", params, model, tmp_path)
+    write_report(params, model, tmp_path)
+    assert [path.read_bytes() for path in written] == before
+    found = read(before[1].decode())
+    assert "speaks for fake" in found.text
+    assert any("attention mask" in words for words in found.pictures)
+    assert str(tmp_path) not in before[1].decode()
+    figures = json.loads((tmp_path / "metrics/generalisation.json").read_text())
+    assert figures["tested_on"]["made"]["seen"]
 
 
 def test_most_confident_are_the_furthest_from_the_threshold() -> None:
@@ -133,8 +225,11 @@ def test_heat_is_laid_over_and_keeps_the_picture() -> None:
 def test_curves_and_code_hash(tmp_path: Path) -> None:
     (tmp_path / "val_auc.tsv").write_text("step\tval_auc\n0\t0.5\n1\t0.75\n")
     assert read_curves(tmp_path) == {"val_auc": [(0.0, 0.5), (1.0, 0.75)]}
-    (tmp_path / "a.py").write_text("x = 1\n")
-    before = code_hash(tmp_path)
-    assert code_hash(tmp_path) == before
-    (tmp_path / "a.py").write_text("x = 2\n")
-    assert code_hash(tmp_path) != before
+    (tmp_path / "room").mkdir()
+    for name in ("a.py", "room/b.py", "other.py"):
+        (tmp_path / name).write_text("x = 1\n")
+    before = code_hash(tmp_path, ["a.py", "room"])
+    (tmp_path / "other.py").write_text("x = 2\n")
+    assert code_hash(tmp_path, ["a.py", "room"]) == before
+    (tmp_path / "room/b.py").write_text("x = 2\n")
+    assert code_hash(tmp_path, ["a.py", "room"]) != before

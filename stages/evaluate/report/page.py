@@ -39,7 +39,8 @@ def render(run: Run) -> str:
     chapters.append(("provenance", "Provenance", _provenance(run)))
     links = "".join(f'<li><a href="#{place}">{escape(name)}</a></li>' for place, name, _ in chapters)
     body = "".join(
-        f'<section id="{place}" aria-labelledby="{place}-title"><h2 id="{place}-title">{escape(name)}</h2>{inner}</section>'
+        f'<section id="{place}" aria-labelledby="{place}-title">'
+        f'<h2 id="{place}-title">{escape(name)}</h2>{inner}</section>'
         for place, name, inner in chapters
     )
     head = (
@@ -58,18 +59,17 @@ def render(run: Run) -> str:
 def _lead(run: Run) -> str:
     whole = run.info.target != "visual_label"
     against = "whether any part of the video is fake" if whole else "whether the picture is manipulated"
-    recipe = escape(str(run.info.train["params"].get("recipe", "")))
-    return (
-        f'<p class="lead">Trained on <b>{escape(run.trained_on)}</b>{f" with the recipe <b>{recipe}</b>" if recipe else ""}; '
-        f"judged by {against}.</p>"
-    )
+    recipe = run.info.train["params"].get("recipe")
+    way = f" with the recipe <b>{escape(str(recipe))}</b>" if recipe else ""
+    return f'<p class="lead">Trained on <b>{escape(run.trained_on)}</b>{way}; judged by {against}.</p>'
 
 
 def _footer(run: Run) -> str:
     confidence = next(key for each in run.sections for key in each.figures if key.startswith("interval_"))
+    percent = confidence.removeprefix("interval_")
     return (
-        f"<p>Brackets are {confidence.removeprefix('interval_')} % bootstrap intervals that resample videos. An interval "
-        "of no width means that no resample held an error, not that there is none to come.</p>"
+        f"<p>Brackets are {percent} % bootstrap intervals that resample videos. An interval of no width means that no "
+        "resample held an error, not that there is none to come.</p>"
     )
 
 
@@ -104,7 +104,8 @@ def _card(each: Section, *, seen: bool) -> str:
         ("EER", number(video["eer"])),
     ]
     pairs += [("lost under harm", number(each.mean_drop))] if each.mean_drop is not None else []
-    note = f"{covered['scored']} of {covered['videos']} test videos scored, at the threshold {each.figures['threshold']:.2f}"
+    threshold = f"{each.figures['threshold']:.2f}"
+    note = f"{covered['scored']} of {covered['videos']} test videos scored, at the threshold {threshold}"
     return f'<article class="card">{head}{value}{stats(pairs)}<p class="note">{note}</p></article>'
 
 

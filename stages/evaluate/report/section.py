@@ -135,8 +135,13 @@ def _groups(each: DatasetFacts, *, anomaly: bool) -> str:
             continue
         head = (name, "videos", "judged rightly", "AUC against reals", "EER")
         rows = [
-            [escape(group), number(row["videos"]), f"{row['acc']:.0%}", between(row["auc"], row["auc_interval"])]
-            + [number(row["eer"])]
+            [
+                escape(group),
+                number(row["videos"]),
+                f"{row['acc']:.0%}",
+                between(row["auc"], row["auc_interval"]),
+                number(row["eer"]),
+            ]
             for group, row in found.items()
         ]
         strips = figure("Every video's score", score_strips(each.judged, name, threshold, title=title))
