@@ -104,7 +104,7 @@ def example(found: Example, threshold: float, *, over_time: bool = True) -> str:
     row = found.row
     shown = escape(str(row["video_id"]), quote=True)
     pictures = "".join(
-        f'<figure><img src="{data}" alt="{CAPTIONS[name]} of {shown}" width="132" height="132" loading="lazy">'
+        f'<figure><img src="{data}" alt="{CAPTIONS[name]} of {shown}" width="160" height="160">'
         f"<figcaption>{CAPTIONS[name]}</figcaption></figure>"
         for name, data in found.pictures.items()
     )

@@ -26,7 +26,9 @@ border-radius:3px}
 h1{font-size:clamp(1.6rem,4vw,2.3rem);line-height:1.15;letter-spacing:-.02em;margin:0 0 .3em;overflow-wrap:anywhere}
 h2{font-size:1.45rem;letter-spacing:-.01em;margin:2.6em 0 .7em;overflow-wrap:anywhere}
 h3{font-size:1.02rem;margin:2.1em 0 .6em}
+p,li,dd{overflow-wrap:anywhere}
 p{max-width:70ch;margin:.5em 0}
+.grid>*{min-width:0}
 p.lead{font-size:1.05rem}
 .muted,.note{color:var(--muted)}
 .note{font-size:.875rem}
@@ -100,7 +102,8 @@ th.wrap,td.wrap{white-space:normal;text-align:left;min-width:16ch;overflow-wrap:
 code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.86em;overflow-wrap:anywhere}
 summary{cursor:pointer;color:var(--muted);font-size:.92rem;padding:4px 0}
 summary:hover{color:var(--ink)}
-@media (max-width:600px){h2{margin-top:2.1em}.wide,header.wide,main.wide{padding-left:16px;padding-right:16px}
+@media (max-width:600px){.between{display:block;padding:0}
+tbody th{white-space:normal}h2{margin-top:2.1em}.wide,header.wide,main.wide{padding-left:16px;padding-right:16px}
 header.wide{padding-top:24px}}
 @media print{nav,.skip{display:none}body{font-size:11pt}.card,figure{break-inside:avoid;border:1px solid var(--rule)}
 h2,h3{break-after:avoid}.scroll{overflow:visible}}

@@ -269,16 +269,16 @@ def timeline(points: Sequence[Point], threshold: float) -> str:
     """Scores over the time of a video, with the threshold; nothing of fewer than two moments."""
     if len(points) < 2:
         return ""
-    canvas = Canvas(360, 84, 18, 4, 6, 20)
+    canvas = Canvas(400, 84, 18, 4, 6, 20)
     first, last = points[0][0], points[-1][0]
     x = Axis(first, last, [(first, f"{first:.1f} s"), (last, f"{last:.1f} s")])
     y = Axis(0.0, 1.0, [(0.0, "0"), (1.0, "1")])
     *parts, end = _frame(x, y, canvas)
     parts.append(end.replace('"middle"', '"end"'))  # or the last mark would be cut off
     level = f"{canvas.y(y, threshold):.1f}"
-    parts.append(f'<line class="threshold" x1="18" x2="356" y1="{level}" y2="{level}"/>')
+    parts.append(f'<line class="threshold" x1="18" x2="396" y1="{level}" y2="{level}"/>')
     joined = " ".join(f"{canvas.x(x, px):.1f},{canvas.y(y, py):.1f}" for px, py in points)
     parts.append(f'<polyline class="curve ink" points="{joined}"/>')
     highest = max(score for _, score in points)
     label = f"scores over time, {first:.1f} to {last:.1f} s: highest {highest:.2f}, threshold {threshold:.2f}"
-    return drawing(parts, label, 360, 84)
+    return drawing(parts, label, 400, 84)
