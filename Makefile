@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup repro test test-fast lint format bench results kaggle lock clean
+.PHONY: help setup repro test test-fast lint format bench results pictures kaggle lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -48,6 +48,9 @@ bench: $(READY) ## measure speed and memory; writes docs/benchmarks.md
 
 results: $(READY) ## train and judge every detector on the sample; writes docs/results.md
 	@$(BIN)/python scripts/results.py
+
+pictures: $(READY) ## README's pictures, from the sample and the report (needs a Chromium)
+	@$(BIN)/python -m scripts.pictures
 
 kaggle: $(READY) ## add Kaggle's client, for datasets whose source is kaggle
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/kaggle.txt

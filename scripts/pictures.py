@@ -1,4 +1,4 @@
-"""Draw README's contact sheet from the sample's artifacts: `python scripts/pictures.py`, after `make repro`."""
+"""Make README's pictures from the sample's artifacts and the report: `make pictures`, after `make repro`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from scripts.browser import Browser, address, find_browser
+from stages.errors import UserError, run_cli
 from stages.media.image import decode, decode_grey
 from stages.schema import FACES, MASKS, SPLITS
-from stages.store import Shards, read_table
+from stages.store import Shards, read_table, write_bytes
 
 DATASET = Path("data/sample")
-OUT = Path("docs/pictures/crops.jpg")
+REPORT = Path("metrics/report.html")
+OUT = Path("docs/pictures")
+MOST_BYTES = 300_000
+WIDTH, HEIGHT = 1366, 1040  # of the report's pictures, px
 CATEGORIES = ("RealVideo-RealAudio", "FakeVideo-RealAudio", "FakeVideo-FakeAudio")
 COLUMNS, SIDE = 8, 160
 CAPTION = 24  # px
@@ -42,7 +47,40 @@ def sheet() -> np.ndarray:
     return np.vstack(rows)
 
 
+def report_pictures(program: str) -> dict[str, np.ndarray]:
+    """The report's top by day and its gallery of mistakes by night, RGB uint8, by file name."""
+    gallery = "[...document.querySelectorAll('h3')].find(h => h.textContent.startsWith('Most confident'))"
+    shown = {}
+    with Browser(program) as browser:
+        for name, dark in (("report-light", False), ("report-dark", True)):
+            browser.open(address(REPORT), width=WIDTH, height=HEIGHT, dark=dark)
+            top = browser.value(f"{gallery}.getBoundingClientRect().top + scrollY - 40") if dark else 0
+            data = np.frombuffer(browser.picture(top=top, height=HEIGHT), np.uint8)
+            shown[name] = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+    return shown
+
+
+def write(name: str, picture: np.ndarray) -> None:
+    """Write a JPEG into docs/pictures, as good as its size allows."""
+    for quality in range(90, 40, -5):
+        good, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+        if good and data.nbytes <= MOST_BYTES:
+            break
+    write_bytes(OUT / f"{name}.jpg", data.tobytes())
+    print(f"{OUT / name}.jpg: {data.nbytes // 1000} kB")
+
+
+def main() -> None:
+    """All pictures; those of the report need a Chromium."""
+    write("crops", sheet())
+    program = find_browser()
+    if program is None:
+        raise UserError("no Chromium on the path for the report's pictures: install one, or name it in $CHROMIUM.")
+    if not REPORT.exists():
+        raise UserError(f"{REPORT} is missing: run `make repro` first.")
+    for name, picture in report_pictures(program).items():
+        write(name, picture)
+
+
 if __name__ == "__main__":
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(OUT), cv2.cvtColor(sheet(), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
-    print(OUT)
+    run_cli(main)

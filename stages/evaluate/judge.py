@@ -20,6 +20,8 @@ DIGITS = 6
 # Reported of a group of videos, such as one forgery method.
 GROUP_FIGURES = ("auc", "ap", "eer")
 GROUPS = ("category", "method", "compression")
+# Of a dataset that has more than one compression: each method under each, against the reals under the same.
+CROSSED = "by_method_and_compression"
 # Identities listed by name, the ones judged worst first.
 WORST = 5
 
@@ -71,6 +73,7 @@ def judge(
         **values,
         "calibrated": calibrated(judged, validation, params, reasons),
         **{f"by_{name}": by_group(judged, name, threshold, params, reasons) for name in GROUPS},
+        **by_method_and_compression(judged, threshold, params, reasons),
         "identities": identities(judged, threshold),
         **against_any_fake(table, threshold, params, reasons),
         **leading_silence(table, params, reasons),
@@ -138,25 +141,58 @@ def by_group(
     A group of fakes alone is set against all reals; a group of both classes stands for itself; of a group of reals
     alone only the accuracy is defined. `acc` is the share of the group's own videos judged rightly.
     """
-    groups = sorted({row[column] for row in judged.rows if row[column] is not None})
+    values = [row[column] for row in judged.rows]
+    everyone = np.ones(len(values), bool)
+    return {
+        group: _group(judged, _equal(values, group), everyone, f"by_{column}.{group}", threshold, params, reasons)
+        for group in sorted({value for value in values if value is not None})
+    }
+
+
+def by_method_and_compression(
+    judged: Judged, threshold: float, params: EvaluateParams, reasons: Reasons
+) -> dict[str, dict[str, Any]]:
+    """Figures of each method under each compression, as FaceForensics++ is reported; nothing of one compression."""
+    methods, compressions = ([row[name] for row in judged.rows] for name in ("method", "compression"))
+    pairs = sorted({pair for pair in zip(methods, compressions, strict=True) if None not in pair})
+    if len({compression for _, compression in pairs}) < 2:
+        return {}
+    found = {}
+    for method, compression in pairs:
+        alike, name = _equal(compressions, compression), f"{method} {compression}"
+        own = _equal(methods, method) & alike
+        found[name] = _group(judged, own, alike, f"{CROSSED}.{name}", threshold, params, reasons)
+    return {CROSSED: found}
+
+
+def _equal(values: list[Any], wanted: Any) -> np.ndarray:
+    return np.array([value == wanted for value in values])
+
+
+def _group(
+    judged: Judged,
+    own: np.ndarray,
+    alike: np.ndarray,
+    where: str,
+    threshold: float,
+    params: EvaluateParams,
+    reasons: Reasons,
+) -> dict[str, Any]:
+    """Figures of some videos, `own`; fakes alone are set against the reals among those `alike` [both shape=(V,)]."""
+    compared = own | (alike & (judged.labels == 0)) if judged.labels[own].all() else own
+    figures = Figures(Sample.of(judged.labels[compared], judged.scores[compared]), threshold, params.bins)
+    values, cells = figures.values(), figures.cells()
     right = (judged.scores >= threshold) == (judged.labels == 1)
-    result: dict[str, dict[str, Any]] = {}
-    for group in groups:
-        own = np.array([row[column] == group for row in judged.rows])
-        compared = own | (judged.labels == 0) if judged.labels[own].all() else own
-        figures = Figures(Sample.of(judged.labels[compared], judged.scores[compared]), threshold, params.bins)
-        values, cells, where = figures.values(), figures.cells(), f"by_{column}.{group}"
-        shown = {
-            key: reasons.number(values[key], f"{where}.{key}", undefined(key, cells, "video")) for key in GROUP_FIGURES
-        }
-        result[group] = {
-            "videos": int(own.sum()),
-            "fake": int(judged.labels[own].sum()),
-            "acc": round(float(right[own].mean()), DIGITS),
-            **shown,
-            "auc_interval": intervals(figures, {"auc": shown["auc"]}, params)["auc"],
-        }
-    return result
+    shown = {
+        key: reasons.number(values[key], f"{where}.{key}", undefined(key, cells, "video")) for key in GROUP_FIGURES
+    }
+    return {
+        "videos": int(own.sum()),
+        "fake": int(judged.labels[own].sum()),
+        "acc": round(float(right[own].mean()), DIGITS),
+        **shown,
+        "auc_interval": intervals(figures, {"auc": shown["auc"]}, params)["auc"],
+    }
 
 
 def identities(judged: Judged, threshold: float) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.metrics import auc, roc_auc_score
 
 from stages.evaluate import curves
@@ -41,6 +42,16 @@ def test_operating_points_are_what_their_thresholds_give() -> None:
         assert made.labels[said].mean() == pytest.approx(point["precision"], abs=1e-6)
 
 
+def test_det_has_the_deviates_of_its_rates_and_no_infinity() -> None:
+    rows = curves.det(sample(400))
+    assert len(rows) > 20
+    for point in rows:
+        assert 0 < point["fpr"] < 1
+        assert point["false_alarms"] == pytest.approx(norm.ppf(point["fpr"]), abs=1e-3)
+        assert point["misses"] == pytest.approx(norm.ppf(point["fnr"]), abs=1e-3)
+    assert curves.det(Sample.of(np.array([0, 1]), np.array([0.1, 0.9]))) == []  # without an error there is no point
+
+
 def test_precision_and_recall_keep_the_points_of_a_straight_roc() -> None:
     """Fakes alone at the top: the ROC goes straight up, and recall rises step by step at precision 1."""
     made = Sample.of(np.array([1, 1, 1, 0, 0, 1]), np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]))
@@ -52,7 +63,7 @@ def test_files_are_whole_and_stable(tmp_path: Path) -> None:
     for name in ("a", "b"):
         curves.write_plots(tmp_path / name, sample(100), 0.5, 10)
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert names == ["confusion.csv", "histogram.csv", "pr.csv", "reliability.csv", "roc.csv"]
+    assert names == ["confusion.csv", "det.csv", "histogram.csv", "pr.csv", "reliability.csv", "roc.csv"]
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     with (tmp_path / "a" / "confusion.csv").open() as file:

@@ -59,6 +59,21 @@ def test_each_kind_of_fake_is_set_against_all_reals() -> None:
     assert figures["by_compression"]["c23"]["auc"] == figures["video"]["auc"]  # both classes: judged by itself
 
 
+def test_each_method_under_each_compression_is_set_against_the_reals_under_the_same() -> None:
+    rows = [row(f"r{i}{c}", 0, s, compression=c) for i in range(3) for c, s in (("c23", 0.1), ("c40", 0.6))]
+    rows += [row(f"f{m}{c}", 1, 0.5, method=m, compression=c) for m in ("swap", "wave") for c in ("c23", "c40")]
+    found = judge(table(*rows), threshold=0.55, video_score="mean", params=QUICK, validation=None)
+    crossed = found["by_method_and_compression"]
+    assert {name: each["auc"] for name, each in crossed.items()} == {
+        **{"real c23": None, "real c40": None},
+        **{"swap c23": 1.0, "swap c40": 0.0, "wave c23": 1.0, "wave c40": 0.0},
+    }
+    assert found["by_method"]["swap"]["auc"] == 0.5
+    assert crossed["real c40"]["acc"] == 0.0
+    alone = judge(random_table(), threshold=0.5, video_score="mean", params=QUICK, validation=None)
+    assert "by_method_and_compression" not in alone
+
+
 def test_identities_name_the_worst() -> None:
     rows = [row(f"a{i}", 1, 0.9, identity="easy") for i in range(4)] + [row("b", 0, 0.8, identity="hard")]
     found = run(table(*rows))["identities"]

@@ -148,6 +148,14 @@ def _groups(each: DatasetFacts, *, anomaly: bool) -> str:
         inner = f"<div>{table(head, rows, name=f'figures by {name}')}</div>{strips}"
         what = "Anomaly scores by category" if anomaly and name == "category" else f"By {name}"
         shown.append(f'<h3>{what}</h3><div class="grid two">{inner}</div>')
+    crossed = each.figures.get("by_method_and_compression", {})
+    if crossed:
+        rows = [
+            [escape(name), number(row["videos"]), f"{row['acc']:.0%}", between(row["auc"], row["auc_interval"])]
+            for name, row in crossed.items()
+        ]
+        columns = ("method and compression", "videos", "judged rightly", "AUC against reals of that compression")
+        shown.append("<h3>By method and compression</h3>" + table(columns, rows, name="figures by both"))
     if each.judged.labels.size:
         chart = figure("What another threshold would give", accuracy_by_threshold(each.judged.videos, threshold))
         shown.append(f'<h3>The threshold, and the people</h3><div class="grid">{chart}{_identities(each)}</div>')

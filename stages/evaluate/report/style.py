@@ -67,6 +67,7 @@ svg text{font-family:inherit}
 text.name{fill:currentColor;font-size:11.5px;font-weight:600;paint-order:stroke;stroke:var(--panel);stroke-width:5px;
 stroke-linejoin:round}
 .count{fill:var(--ink);font-size:30px;font-weight:650}
+.share{fill:var(--ink);font-size:11.5px}
 .cell.right{fill:var(--good)}.cell.wrong{fill:var(--fake)}
 .curve{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}
 .dot{fill:currentColor}

@@ -242,7 +242,7 @@ def confusion_chart(cells: Mapping[str, int], *, label: str) -> str:
             parts.append(f'<rect class="cell {good}" {box} fill-opacity="{0.06 + 0.4 * share:.2f}"/>')
             at = f'x="{x + 75}" text-anchor="middle"'
             parts.append(f'<text class="count" {at} y="{y + 60}">{cells[key]}</text>')
-            parts.append(f'<text class="tick" {at} y="{y + 82}">{share:.0%} of {total}</text>')
+            parts.append(f'<text class="share" {at} y="{y + 82}">{share:.0%} of {total}</text>')
     for column, said in enumerate(("real", "fake")):
         at = f'x="{115 + column * 156}" y="26" text-anchor="middle"'
         parts.append(f'<text class="name {said}" {at}>called {said}</text>')
