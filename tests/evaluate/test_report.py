@@ -24,7 +24,7 @@ from stages.evaluate.run import evaluate
 from stages.params import RunParams, load
 from tests.evaluate.bundles import make_detector, make_info, save_bundle
 from tests.evaluate.tables import QUICK, random_table, row, table
-from tests.synthetic import clips, write_dataset, write_faces, write_masks
+from tests.synthetic import clips, write_dataset, write_faces, write_masks, write_sequences
 
 ROOT = Path(__file__).parents[2]
 VOID = {"meta", "link", "img", "br", "line", "polyline", "circle", "rect"}
@@ -204,6 +204,23 @@ def test_sections_and_page_from_files(tmp_path: Path) -> None:
     assert str(tmp_path) not in before[1].decode()
     figures = json.loads((tmp_path / "metrics/generalisation.json").read_text())
     assert figures["tested_on"]["made"]["seen"]
+
+
+def test_sequences_have_a_section_with_mouths_for_crops(tmp_path: Path) -> None:
+    made = clips(0, 0, 4)
+    folder = tmp_path / "data" / "made"
+    write_dataset(folder, made, frames=1)
+    write_faces(folder, made, frames=1)
+    write_sequences(folder, made)
+    model = tmp_path / "model"
+    save_bundle(model, "av_transformer", train={"params": {"dataset": "made"}})
+    params = load(ROOT / "params.yaml").model_copy(update={"evaluate": QUICK})
+    evaluate("made", QUICK, model=model, root=tmp_path)
+    html = json.loads(write_section("made", params, model, tmp_path).read_text())["html"]
+    found = read(html)
+    assert "Anomaly scores by category" in found.text
+    assert "Grad-CAM" not in found.text
+    assert sum(words.startswith("mouth") for words in found.pictures) == 4
 
 
 def test_most_confident_are_the_furthest_from_the_threshold() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from stages.evaluate.explain import explain
 from stages.evaluate.report.gather import DatasetFacts
+from stages.loading.av import SequenceIndex
 from stages.loading.index import CropIndex, load_videos
 from stages.schema import FACES, MASKS
 from stages.scoring import Scorer, load_index
@@ -93,15 +94,13 @@ def most_confident(facts: DatasetFacts, count: int) -> tuple[list[dict[str, Any]
 
 
 def explained(folder: Path, facts: DatasetFacts, scorer: Scorer, rows: list[dict[str, Any]]) -> list[Example]:
-    """Each video's most telling frame, with heat and residual; nothing of sequence detectors."""
+    """Each video's most telling frame, with heat and residual; of sequence detectors the mouth of that moment."""
     index = load_index(folder, load_videos(folder, scorer.info.target, {"test"}), scorer.info)
+    frames = [_most_telling(row, float(facts.figures["threshold"])) for row in rows]
     if not isinstance(index, CropIndex):
-        return [Example(row, {}) for row in rows]
+        return [Example(row, _mouth(index, row["video_id"], frame)) for row, frame in zip(rows, frames, strict=True)]
     chosen = []
-    for row in rows:
-        scores = np.array(row["frame_score"])
-        telling = int(scores.argmax() if row["score"] >= facts.figures["threshold"] else scores.argmin())
-        frame = row["frame_index"][telling]
+    for row, frame in zip(rows, frames, strict=True):
         video = index.videos.ids.index(str(row["video_id"]))
         chosen.append(int(np.flatnonzero((index.video == video) & (index.frame_index == frame))[0]))
     examples = []
@@ -116,3 +115,15 @@ def explained(folder: Path, facts: DatasetFacts, scorer: Scorer, rows: list[dict
             }
         examples.append(Example(row, pictures))
     return examples
+
+
+def _most_telling(row: dict[str, Any], threshold: float) -> int:
+    """The frame that speaks most for what the video was called."""
+    scores = np.array(row["frame_score"])
+    return int(row["frame_index"][int(scores.argmax() if row["score"] >= threshold else scores.argmin())])
+
+
+def _mouth(index: SequenceIndex, video_id: str, frame: int) -> dict[str, str]:
+    rows = index.mouths.read(video_id, ["frame_index", "image"]).to_pylist()
+    picture = next((_decoded(row["image"]) for row in rows if row["frame_index"] == frame), None)
+    return {} if picture is None else {"mouth": as_data(picture)}

@@ -15,6 +15,7 @@ CAPTIONS = {
     "mask": "attention mask",
     "heat": "speaks for fake",
     "residual": "reconstruction error",
+    "mouth": "mouth, most telling",
 }
 
 
