@@ -16,6 +16,7 @@ from stages.scoring import reads_sequences
 SETTINGS: dict[str, dict[str, Any]] = {
     "xception": {"image_size": 64},
     "addnet": {"image_size": 64},
+    "attention_network": {"image_size": 64, "fusion_width": 16, "graph_width": 16, "fusion_blocks": 1},
     "av_transformer": {"image_size": 64, "visual_layers": 2, "audio_layers": 2, "density_layers": 1, "d_model": 128},
 }
 

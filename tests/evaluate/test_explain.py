@@ -65,3 +65,17 @@ def test_crops_are_explained_and_the_detector_left_as_it_was(tmp_path: Path) -> 
     assert np.isfinite(shown["heat"]).all()
     assert not any(parameter.requires_grad for parameter in detector.parameters())
     assert scorer.score(index) == before
+
+
+def test_detectors_that_reconstruct_show_where_they_fail_to(tmp_path: Path) -> None:
+    made = clips(0, 0, 1)
+    write_dataset(tmp_path, made, frames=1)
+    write_faces(tmp_path, made, frames=1)
+    detector = make_detector("attention_network")
+    scorer = Scorer(detector, make_info(detector), device="cpu")
+    index = load_index(tmp_path, load_videos(tmp_path, scorer.info.target, {"test"}), scorer.info)
+    (shown,) = explain(scorer, index, [0])
+    assert shown["residual"].shape == shown["heat"].shape == (64, 64)
+    assert shown["residual"].min() >= 0
+    assert shown["residual"].max() == 1.0
+    assert shown["residual"].std() > 0
