@@ -103,7 +103,12 @@ def read(text: str) -> Checker:
 def test_a_whole_run_is_on_the_page() -> None:
     made = random_table()
     robust = {"clean": 0.9, "mean_drop": 0.123, "auc": {"jpeg": {"90": 0.8, "30": 0.7}}, "undefined": []}
-    splits = {"splits": {"test": {"videos": 50, "identities": 3, "fake_share": 0.6}}, "warnings": ["odd <one>"]}
+    splits = {
+        "splits": {"test": {"videos": 50, "identities": 3, "fake_share": 0.6}},
+        "warnings": ["odd <one>"],
+        "people": {"train-test": {"identities": 4321}},
+        "near_duplicates": {"train-test": {"pairs": 8765}},
+    }
     stages = {"faces": {"videos": 50, "failed": 1, "status": {"ok": 49, "no_face": 1}}}
     each = facts_of(made, stages=stages, splits=splits, robustness=robust)
     wrong, right = most_confident(each, 2)
@@ -121,6 +126,7 @@ def test_a_whole_run_is_on_the_page() -> None:
     assert "odd <one>" in found.text  # escaped, and so shown
     assert f"{each.figures['video']['auc']:.3f}" in found.text
     assert "0.123" in found.text
+    assert "train and test43218765" in found.text
     assert found.addresses.count(picture["crop"]) == 12
     assert len(found.pictures) == 12
     assert all(found.pictures)  # each has words for those who cannot see it
