@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from stages.datasets.generator import GenerateSource
 from stages.errors import UserError
-from stages.recipe import Recipe
+from stages.recipe import Forgeries, Recipe
 
 PATH = Path("params.yaml")
 
@@ -218,8 +218,7 @@ class TrainParams(Strict):
     detector: str
     recipe: str
     seed: int = 42
-    # given: the dataset's fakes; self_blended: forgeries made on the fly from real crops; mixed: both
-    forgeries: Literal["given", "self_blended", "mixed"] = "given"
+    forgeries: Forgeries = "given"  # the dataset's fakes; self_blended: made on the fly from real crops; mixed: both
     init_from: Path | None = None  # a detector's folder (models/detector) or .safetensors file to start from
 
 

@@ -42,8 +42,15 @@ def train(params: Params) -> dict[str, Any] | None:
     detector = build_detector(params, recipe)
     augment = augmentation(params, recipe, detector)
     folder = dataset_folder(chosen.dataset)
-    data = open_data(folder, detector, recipe, seed=chosen.seed, augment=None if augment is None else augment.seeded)
-    hashes = resume.hash_files(artifact_files(folder, artifacts(detector.inputs)))
+    data = open_data(
+        folder,
+        detector,
+        recipe,
+        seed=chosen.seed,
+        augment=None if augment is None else augment.seeded,
+        forgeries=chosen.forgeries,
+    )
+    hashes = resume.hash_files(artifact_files(folder, artifacts(detector.inputs, chosen.forgeries)))
     inputs = {
         "train": chosen.model_dump(mode="json"),
         "recipe": recipe.fingerprint(),
