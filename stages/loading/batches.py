@@ -13,7 +13,7 @@ from stages.loading.crops import RawBatch
 from stages.loading.sampler import BatchPlan
 
 # Not read by a detector: what a batch says about itself.
-_ABOUT = ("rows", "skipped")
+ABOUT = ("rows", "skipped")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def to_inputs(
     """
     batch: dict[str, Tensor] = {}
     for name, tensor in raw.items():
-        if name in _ABOUT:
+        if name in ABOUT:
             continue
         moved = tensor.to(device, non_blocking=True)
         if name in ("image", "mouths"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,9 @@ from torch.utils.data import DataLoader
 
 from stages.detectors.base import Detector
 from stages.errors import UserError
-from stages.loading.batches import LoaderSettings, make_loader, to_inputs
+from stages.loading.batches import ABOUT, LoaderSettings, make_loader, to_inputs
 from stages.loading.crops import RawBatch
+from stages.loading.device import DeviceAugmentation
 from stages.recipe import Recipe
 from stages.train.data import TrainData
 from stages.train.failures import LossWatch
@@ -26,9 +28,9 @@ from stages.train.validation import Scored, figures
 
 @dataclass
 class Prepared:
-    """A batch on the detector's device."""
+    """A batch on the detector's device, its pictures still in 8 bits."""
 
-    inputs: dict[str, Tensor]
+    pixels: dict[str, Tensor]
     rows: Tensor  # (B,) on the CPU
     skipped: Tensor  # (K,) on the CPU
 
@@ -77,15 +79,27 @@ class Training(L.LightningModule):
         batch_size: of one process.
         loader: how batches are loaded.
         seed: of everything random.
+        on_device: transforms of training batches on the detector's device.
     """
 
     def __init__(
-        self, detector: Detector, data: TrainData, recipe: Recipe, *, batch_size: int, loader: LoaderSettings, seed: int
+        self,
+        detector: Detector,
+        data: TrainData,
+        recipe: Recipe,
+        *,
+        batch_size: int,
+        loader: LoaderSettings,
+        seed: int,
+        on_device: DeviceAugmentation | None = None,
     ) -> None:
         super().__init__()
+        self.on_device = on_device
         self.detector, self.data, self.recipe = detector, data, recipe
         self.batch_size, self.loader_settings, self.seed = batch_size, loader, seed
         self.anomaly = detector.trains_on == "real"
+        # Compiled for training alone; in a tuple, or its parameters would be registered twice.
+        self._trained: tuple[Callable[..., Any]] = (torch.compile(detector) if recipe.compile else detector,)
         self.watch = LossWatch()
         self.meter, self.norms, self.val_meter = Meter(), Meter(), Meter()
         self.history: list[dict[str, float]] = []
@@ -115,9 +129,12 @@ class Training(L.LightningModule):
         return make_loader(self.data.val, plans, self.loader_settings)
 
     def transfer_batch_to_device(self, batch: RawBatch, device: torch.device, dataloader_idx: int) -> Any:  # noqa: ARG002
-        """Raw bytes to the device, normalised there."""
-        inputs = to_inputs(batch, device, mean=self.detector.mean, std=self.detector.std)
-        return Prepared(inputs, batch["rows"], batch["skipped"])
+        """A batch to the device, as it is."""
+        pixels = {name: v.to(device, non_blocking=True) for name, v in batch.items() if name not in ABOUT}
+        return Prepared(pixels, batch["rows"], batch["skipped"])
+
+    def _inputs(self, pixels: dict[str, Tensor]) -> dict[str, Tensor]:
+        return to_inputs(pixels, self.device, mean=self.detector.mean, std=self.detector.std)
 
     # training
 
@@ -145,8 +162,13 @@ class Training(L.LightningModule):
                 "shards are damaged; `dvc checkout` restores them, `dvc repro -f` rebuilds them."
             )
         progress = (self.current_epoch + batch_idx / max(1, len(self.sampler))) / self.recipe.epochs
-        output = self.detector(batch.inputs)
-        parts = self.detector.loss(output, batch.inputs, progress=progress)
+        pixels = batch.pixels
+        if self.on_device is not None:
+            key = [self.seed, self.current_epoch, batch_idx, self.global_rank]
+            pixels = self.on_device(pixels, np.random.default_rng(key))
+        inputs = self._inputs(pixels)
+        output = self._trained[0](inputs)
+        parts = self.detector.loss(output, inputs, progress=progress)
         self.watch.add(parts, self.current_epoch, batch_idx, self._video_ids(batch.rows))
         self.meter.add(parts)
         self.log("loss", parts["loss"].detach(), prog_bar=True, logger=False, batch_size=len(batch.rows))
@@ -179,11 +201,12 @@ class Training(L.LightningModule):
         self.skipped["val"].update(batch.skipped.tolist())
         if len(batch.rows) == 0:
             return
-        output = self.detector(batch.inputs)
+        inputs = self._inputs(batch.pixels)
+        output = self.detector(inputs)
         scores = self.detector.score(output)
         self._scored.append((batch.rows.numpy(), scores.float().cpu().numpy()))
         weight = float(len(batch.rows))
-        parts = self.detector.loss(output, batch.inputs, progress=1.0)
+        parts = self.detector.loss(output, inputs, progress=1.0)
         self.val_meter.add({name: value * weight for name, value in parts.items()} | {"n": torch.tensor(weight)})
 
     def on_validation_epoch_end(self) -> None:

@@ -110,6 +110,7 @@ def write_result(
         "recipe": params.train.recipe,
         "seed": params.train.seed,
         "epochs": len(module.history),
+        "batch_size": module.batch_size,
         "best": {"epoch": best, **{name: round(value, 6) for name, value in module.history[best].items()}},
     }
     info, predictions = judge(module, describe(module, params, metrics, data_hashes), device_of(module.recipe))

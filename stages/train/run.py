@@ -7,9 +7,11 @@ from typing import Any
 import lightning as L
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
+from stages.loading.device import DeviceAugmentation
+from stages.loading.transforms import Augmentation
 from stages.params import Params
 from stages.per_video import dataset_folder
-from stages.train import resume
+from stages.train import batch_size, resume
 from stages.train.data import artifacts, open_data
 from stages.train.fit import fit
 from stages.train.module import Training
@@ -47,7 +49,7 @@ def train(params: Params) -> dict[str, Any] | None:
         detector,
         recipe,
         seed=chosen.seed,
-        augment=None if augment is None else augment.seeded,
+        augment=augment.seeded if isinstance(augment, Augmentation) else None,
         forgeries=chosen.forgeries,
     )
     hashes = resume.hash_files(artifact_files(folder, artifacts(detector.inputs, chosen.forgeries)))
@@ -62,8 +64,17 @@ def train(params: Params) -> dict[str, Any] | None:
     first = getattr(rank_zero_only, "rank", 0) == 0  # of several processes, the others write nothing
     if first and (message := workspace.open()):
         print(message)
+    size = batch_size.chosen(
+        detector, recipe, samples=len(data.train_sampler(1).epoch_rows(0)), remembered=workspace.folder
+    )
     module = Training(
-        detector, data, recipe, batch_size=int(recipe.batch_size), loader=loader_settings(recipe), seed=chosen.seed
+        detector,
+        data,
+        recipe,
+        batch_size=size,
+        loader=loader_settings(recipe),
+        seed=chosen.seed,
+        on_device=augment if isinstance(augment, DeviceAugmentation) else None,
     )
     module.trackers = make_trackers(recipe, inputs) if first else []
     if not fit(module, workspace, chosen.recipe):
