@@ -77,10 +77,11 @@ def train(params: Params) -> dict[str, Any] | None:
         on_device=augment if isinstance(augment, DeviceAugmentation) else None,
     )
     module.trackers = make_trackers(recipe, inputs) if first else []
+    module.pictures = workspace.folder / "pictures" if module.trackers else None
     if not fit(module, workspace, chosen.recipe):
         return None
     for tracker in module.trackers:
-        tracker.close()
+        tracker.close(workspace.folder / "pictures")
     metrics = write_result(module, workspace, params, hashes)
     workspace.close()
     return metrics
