@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -140,7 +141,7 @@ def test_threshold_is_the_middle_of_the_widest_of_the_best_gaps(pairs: list[tupl
     assert balanced(threshold) == pytest.approx(achieved)
     gaps = {}
     bounds = [0.0, *np.unique(scores).tolist(), 1.0]
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in itertools.pairwise(bounds):
         if high - low > 1e-9:
             gaps[low, high] = balanced((low + high) / 2)
     assert achieved >= max(gaps.values(), default=0.0) - 1e-9

@@ -90,7 +90,7 @@ class CropDataset(Dataset[RawBatch]):
         return resize(image, self.image_size), None if mask is None else resize(mask, self.image_size)
 
     def _read(self, row: int, seed: int) -> tuple[np.ndarray, np.ndarray | None] | None:
-        """One picture and its mask; None when either cannot be read. A forgery depends on the seed and its row alone."""
+        """One picture and its mask; None when either cannot be read. A forgery depends on seed and row alone."""
         image = decode(self.index.images.get(row))
         if image is not None and self.index.points is not None and self.index.points_row is not None:
             place = int(self.index.points_row[row])

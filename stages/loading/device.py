@@ -1,7 +1,8 @@
 """Augmentation on the detector's device: a recipe's transforms on whole batches, with parameters of each picture's own.
 
 Meaning, defaults and ranges are albumentations 2's; pixels stay floats in between, so nothing is rounded. All choices
-are drawn on the host, so they are the same on every device; noise alone is drawn on the device. Needs no albumentations.
+are drawn on the host, so they are the same on every device; noise alone is drawn on the device. albumentations is not
+needed.
 """
 
 from __future__ import annotations
@@ -193,8 +194,8 @@ class DeviceAugmentation:
         lacking = sorted({step.name for step in kept if ALIASES.get(step.name, step.name) not in STEPS})
         if lacking:
             raise UserError(
-                f"{where}: gpu_transforms has no {', '.join(lacking)}; it has {', '.join(STEPS)}. Take the step out, or "
-                "set gpu_transforms: false."
+                f"{where}: gpu_transforms has no {', '.join(lacking)}; it has {', '.join(STEPS)}. Take the step out, "
+                "or set gpu_transforms: false."
             )
         self.steps = [_build(step, where) for step in kept]
 
@@ -230,7 +231,8 @@ def _build(step: TransformStep, where: str) -> Step:
     try:
         return kind.model_validate(params)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (given: {e['input']!r})" for e in error.errors())
+        listed = [(".".join(map(str, e["loc"])), e["msg"], e["input"]) for e in error.errors()]
+        wrong = "; ".join(f"{name}: {what} (given: {value!r})" for name, what, value in listed)
         raise UserError(f"{where}: {step.name} with gpu_transforms: {wrong}; it has {', '.join(accepted)}.") from None
 
 

@@ -1,4 +1,4 @@
-"""Forgeries made on the fly from real crops: rows of an index that stages/loading/blend.py turns into fakes when read."""
+"""Forgeries made on the fly from real crops: rows of an index that become fakes when they are read (blend.py)."""
 
 from __future__ import annotations
 

@@ -26,10 +26,10 @@ def model_card(info: BundleInfo, metrics: dict[str, Any], *, parameters: int) ->
     )
     score = "1 - P(real), mapped from the log-probability" if info.calibration else "probability of fake"
     packages = ", ".join(f"{name} {version}" for name, version in info.packages.items())
-    forged = counts["train"].get("self_blended")
+    forged = counts["train"].get("self_blended", {}).get("samples", 0)
     forgeries = (
-        f"\nForgeries made on the fly from {forged['samples']} real training crops, by blending each with an altered copy "
-        "of itself, took part.\n"
+        f"\nForgeries made on the fly took part: each of {forged} real training crops blended with an altered copy of "
+        "itself.\n"
         if forged
         else ""
     )

@@ -161,7 +161,7 @@ def _dataset(
 
 
 def _usable(videos: Videos, split: str, detector: Detector, forgeries: Forgeries) -> np.ndarray:
-    """Which videos are trained or validated on: labelled ones; of train the real ones alone, where fakes have no part."""
+    """Which videos are used: the labelled ones; in train the real ones alone, where no given fake counts."""
     if split == "train" and (detector.trains_on == "real" or forgeries == "self_blended"):
         return videos.labels == 0
     return videos.labels >= 0

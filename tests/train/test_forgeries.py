@@ -84,7 +84,7 @@ def test_a_dataset_without_fakes_trains(project: Path, write_params: Write) -> N
     rows = pq.read_table("models/detector/validation.parquet").to_pylist()
     assert len({row["video_id"] for row in rows}) == 16
     assert sum(row["label"] for row in rows) == 8
-    assert "47 real training crops" in Path("models/detector/README.md").read_text()
+    assert "each of 47 real training crops" in Path("models/detector/README.md").read_text()
     weights = WEIGHTS.read_bytes()
     assert run(write_params, "self_blended", epochs=2, workers=2) == metrics
     assert WEIGHTS.read_bytes() == weights

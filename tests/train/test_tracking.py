@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -76,7 +76,7 @@ def test_a_picture_of_noise_is_small_enough_for_git() -> None:
 class Experiment:
     """Stands in for Comet's."""
 
-    made: list[Experiment] = []
+    made: ClassVar[list[Experiment]] = []
 
     def __init__(self, **options: Any) -> None:
         self.options, self.params, self.ended = options, {}, False
