@@ -114,11 +114,13 @@ def draw_curves(path: Path, history: Sequence[dict[str, float]]) -> None:
 
 
 def _draw(axes: Axes, title: str, names: Sequence[str], history: Sequence[dict[str, float]]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     for name in names:
         points = [(epoch, row[name]) for epoch, row in enumerate(history) if name in row]
         axes.plot(*zip(*points, strict=True), label=name, marker=".", markersize=4, linewidth=1.2)
     axes.set_title(title, loc="left", fontweight="bold", fontsize=8)
     axes.set_xlabel("epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(color="#e2e5e9", linewidth=0.6)
     axes.legend()

@@ -1,4 +1,4 @@
-"""Training from stored tables needs torch, timm, lightning, pyarrow, OpenCV and scikit-learn, and nothing else heavy."""
+"""Training from stored tables needs torch, timm, lightning, pyarrow, OpenCV and scikit-learn; no other big one."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# torchmetrics itself imports matplotlib and librosa where they are installed; stages.media is what would need librosa
 CODE = """
 import sys
 BLOCKED = {"albumentations", "albucore", "comet_ml", "dlib", "dvc", "dvclive", "face_recognition_models",
-           "facenet_pytorch", "ffmpeg", "imageio_ffmpeg", "kaggle", "librosa", "pebble",
-           "retinaface", "scmrepo", "soundfile"}
+           "facenet_pytorch", "ffmpeg", "imageio_ffmpeg", "kaggle", "pebble",
+           "retinaface", "scmrepo", "stages.media"}
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in BLOCKED:
+        if name in BLOCKED or name.partition(".")[0] in BLOCKED:
             raise ModuleNotFoundError(f"{name} is blocked", name=name)
 
 sys.meta_path.insert(0, Blocker())
