@@ -284,6 +284,11 @@ class Params(Strict):
         return self.faces.model_copy(update=override)
 
 
+def dataset_folder(dataset: str) -> Path:
+    """Where a dataset's artifacts are."""
+    return Path("data") / dataset
+
+
 Entry = TypeVar("Entry")
 
 

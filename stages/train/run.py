@@ -9,8 +9,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from stages.loading.device import DeviceAugmentation
 from stages.loading.transforms import Augmentation
-from stages.params import Params
-from stages.per_video import dataset_folder
+from stages.params import Params, dataset_folder
 from stages.train import batch_size, resume
 from stages.train.data import artifacts, open_data
 from stages.train.fit import fit
