@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup repro test test-fast lint format bench results pictures kaggle lock clean
+.PHONY: help setup repro test test-fast lint format bench bench-gpu results pictures kaggle lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -44,10 +44,14 @@ format: $(READY) ## put the formatting right
 	@$(BIN)/ruff check --fix stages tests scripts
 
 bench: $(READY) ## measure speed and memory; writes docs/benchmarks.md
-	@$(BIN)/python scripts/bench.py
+	@PYTHONPATH=. $(BIN)/python scripts/bench.py
+	@PYTHONPATH=. $(BIN)/python scripts/bench_loading.py
+
+bench-gpu: $(READY) ## measure training and inference on a GPU; writes docs/benchmarks-gpu.md
+	@$(BIN)/python -m scripts.bench_gpu
 
 results: $(READY) ## train and judge every detector on the sample; writes docs/results.md
-	@$(BIN)/python scripts/results.py
+	@PYTHONPATH=. $(BIN)/python scripts/results.py
 
 pictures: $(READY) ## README's pictures, from the sample and the report (needs a Chromium)
 	@$(BIN)/python -m scripts.pictures

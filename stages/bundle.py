@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stages.errors import UserError
@@ -46,6 +47,34 @@ class Threshold(_Part):
     level: Literal["video"] = "video"
     criterion: str = "balanced_accuracy"
     achieved: float
+
+
+def best_threshold(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    """The score from which on a video counts as fake: the one of the best balanced accuracy.
+
+    All thresholds between two neighbouring scores are equally good: of the best such gaps the widest is taken, and its
+    middle, as the furthest from any video seen. Where the classes are parted, that lies half way between the highest
+    real and the lowest fake score.
+
+    Args:
+        labels: 0 or 1 [shape=(V,)], both present.
+        scores: in [0, 1], higher = more likely fake [shape=(V,)].
+    Returns:
+        The threshold, and the balanced accuracy it gives on these videos.
+    """
+    values = np.unique(scores)
+    low, high = np.concatenate([[0.0], values]), np.concatenate([values, [1.0]])  # gap i: low < threshold <= high
+    middle = low + (high - low) / 2
+    middle = np.where(middle > low, middle, high)  # between neighbouring floats there is no middle
+    if middle[-1] <= values[-1]:
+        middle[-1] = np.nextafter(values[-1], np.inf)  # the highest score is 1: above it nothing is fake
+    middle[0] = min(middle[0], values[0])
+    hit = 1.0 - np.searchsorted(np.sort(scores[labels == 1]), middle) / (labels == 1).sum()
+    passed = np.searchsorted(np.sort(scores[labels == 0]), middle) / (labels == 0).sum()
+    balanced = (hit + passed) / 2
+    best = np.flatnonzero(balanced >= balanced.max() - 1e-12)
+    chosen = best[np.argmax((high - low)[best])]
+    return float(middle[chosen]), float(balanced[chosen])
 
 
 class Evaluation(_Part):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from stages.datasets.generator import GenerateSource
 from stages.errors import UserError
-from stages.recipe import Recipe
+from stages.recipe import Forgeries, Recipe
 
 PATH = Path("params.yaml")
 
@@ -218,8 +218,7 @@ class TrainParams(Strict):
     detector: str
     recipe: str
     seed: int = 42
-    # given: the dataset's fakes; self_blended: forgeries made on the fly from real crops; mixed: both
-    forgeries: Literal["given", "self_blended", "mixed"] = "given"
+    forgeries: Forgeries = "given"  # the dataset's fakes; self_blended: made on the fly from real crops; mixed: both
     init_from: Path | None = None  # a detector's folder (models/detector) or .safetensors file to start from
 
 
@@ -283,6 +282,11 @@ class Params(Strict):
         if entry.detector is not None:
             override["detector"] = entry.detector
         return self.faces.model_copy(update=override)
+
+
+def dataset_folder(dataset: str) -> Path:
+    """Where a dataset's artifacts are."""
+    return Path("data") / dataset
 
 
 Entry = TypeVar("Entry")

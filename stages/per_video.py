@@ -20,7 +20,7 @@ from stages.datasets.tree import on_disk
 from stages.engine import Outcome, run
 from stages.errors import MediaError, UserError
 from stages.ledger import Ledger, make_key
-from stages.params import EngineParams, RoomParams
+from stages.params import EngineParams, RoomParams, dataset_folder
 from stages.schema import COVERAGE, FACES, VIDEOS
 from stages.store import Shards, ShardWriter, conform, from_rows, read_json, read_table, write_json, write_table
 
@@ -88,11 +88,6 @@ class _Job:
     work: Callable[[Video, pa.Table | None, Any], Result]
     params: RoomParams
     faces: Path | None
-
-
-def dataset_folder(dataset: str) -> Path:
-    """Where a dataset's artifacts are."""
-    return Path("data") / dataset
 
 
 def load_videos(dataset: str) -> list[Video]:

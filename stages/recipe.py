@@ -6,6 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+# given: the dataset's fakes; self_blended: forgeries made on the fly from real crops; mixed: both
+Forgeries = Literal["given", "self_blended", "mixed"]
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

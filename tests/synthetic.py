@@ -102,8 +102,12 @@ def write_faces(
     write_table(folder / "faces" / "coverage.parquet", from_rows(coverage, COVERAGE), COVERAGE)
 
 
-def write_masks(folder: Path, made: list[Clip], *, frames: int = 6, size: int = 48) -> None:
-    """masks/: a bright disc each."""
+def write_masks(
+    folder: Path, made: list[Clip], *, frames: int = 6, size: int = 48, bare: frozenset[str] = frozenset()
+) -> None:
+    """masks/: a bright disc and 68 points on an ellipse each; the first crop of a bare clip has no landmarks."""
+    turn = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    points = size / 2 + size * np.linspace(0.35, 0.15, 68)[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
     disc = cv2.circle(np.zeros((size, size), np.uint8), (size // 2, size // 2), size // 4, 255, -1)
     encoded = bytes(cv2.imencode(".png", disc)[1])
     with ShardWriter(folder / "masks", MASKS) as writer:
@@ -112,9 +116,9 @@ def write_masks(folder: Path, made: list[Clip], *, frames: int = 6, size: int = 
                 {
                     "video_id": clip.video_id,
                     "frame_index": 5 * i,
-                    "landmarks": [size / 2] * 136,
+                    "landmarks": None if (lost := i == 0 and clip.video_id in bare) else points.ravel().tolist(),
                     "mask": encoded,
-                    "status": "ok",
+                    "status": "mismatch" if lost else "ok",
                 }
                 for i in range(frames)
             ]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from stages import bundle
@@ -118,3 +122,43 @@ def test_missing_and_extra_weights_are_named() -> None:
     state["odd"] = state.pop("fc.bias")
     with pytest.raises(UserError, match=r"fc\.bias is missing; odd is unknown"):
         bundle.load_strictly(detector, state, Path("x.safetensors"))
+
+
+PAIRS = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 20).map(lambda n: n / 20) | st.floats(0, 1)), min_size=2, max_size=40
+).filter(lambda pairs: len({label for label, _ in pairs}) == 2)
+
+
+@given(PAIRS)
+def test_threshold_is_the_middle_of_the_widest_of_the_best_gaps(pairs: list[tuple[int, float]]) -> None:
+    labels, scores = np.array([label for label, _ in pairs]), np.array([score for _, score in pairs])
+    threshold, achieved = bundle.best_threshold(labels, scores)
+
+    def balanced(cut: float) -> float:
+        called = scores >= cut
+        return float((called[labels == 1].mean() + (~called[labels == 0]).mean()) / 2)
+
+    assert balanced(threshold) == pytest.approx(achieved)
+    gaps = {}
+    bounds = [0.0, *np.unique(scores).tolist(), 1.0]
+    for low, high in itertools.pairwise(bounds):
+        if high - low > 1e-9:
+            gaps[low, high] = balanced((low + high) / 2)
+    assert achieved >= max(gaps.values(), default=0.0) - 1e-9
+    best = {gap: gap[1] - gap[0] for gap, value in gaps.items() if value >= achieved - 1e-9}
+    if best:
+        assert any(
+            threshold == pytest.approx((low + high) / 2) and width == pytest.approx(max(best.values()))
+            for (low, high), width in best.items()
+        )
+
+
+@given(
+    reals=st.lists(st.floats(0, 0.4), min_size=1, max_size=20),
+    fakes=st.lists(st.floats(0.5, 1), min_size=1, max_size=20),
+)
+def test_threshold_of_parted_classes_lies_half_way(reals: list[float], fakes: list[float]) -> None:
+    labels = np.array([0] * len(reals) + [1] * len(fakes))
+    threshold, achieved = bundle.best_threshold(labels, np.array(reals + fakes))
+    assert threshold == pytest.approx((max(reals) + min(fakes)) / 2)
+    assert achieved == 1.0

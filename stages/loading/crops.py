@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
+from stages.loading.blend import self_blend
 from stages.loading.images import decode, decode_mask, resize
-from stages.loading.index import CropIndex
+from stages.loading.index import UNKNOWN, CropIndex
 from stages.loading.sampler import BatchPlan
 
 RawBatch = dict[str, Tensor]
@@ -66,7 +67,7 @@ class CropDataset(Dataset[RawBatch]):
         read: list[int] = []
         skipped: list[int] = []
         for row in plan.rows:
-            pair = self._read(row)
+            pair = self._read(row, plan.seed)
             if pair is None:
                 skipped.append(row)
                 continue
@@ -88,9 +89,14 @@ class CropDataset(Dataset[RawBatch]):
     def _plain(self, image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         return resize(image, self.image_size), None if mask is None else resize(mask, self.image_size)
 
-    def _read(self, row: int) -> tuple[np.ndarray, np.ndarray | None] | None:
-        """One picture and its mask; None when either cannot be read."""
+    def _read(self, row: int, seed: int) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """One picture and its mask; None when either cannot be read. A forgery depends on seed and row alone."""
         image = decode(self.index.images.get(row))
+        if image is not None and self.index.points is not None and self.index.points_row is not None:
+            place = int(self.index.points_row[row])
+            if place != UNKNOWN:
+                points = self.index.points[place].astype(np.float32)
+                image, _ = self_blend(image, points, np.random.default_rng([seed, row]))
         if image is None or self.index.masks is None:
             return None if image is None else (image, None)
         mask = decode_mask(self.index.masks.get(row))

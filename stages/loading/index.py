@@ -67,6 +67,8 @@ class CropIndex:
         masks: the encoded attention masks, where the detector asks for them.
         missing: why a video of `videos` has no row here: video_id -> reason.
         dropped: crops left out for want of a mask.
+        points, points_row: of an index with forgeries (stages/loading/forged.py): landmarks [shape=(K, 68, 2)], and
+            which of them a row is forged on, -1: it is no forgery [shape=(N,)].
     """
 
     videos: Videos
@@ -78,6 +80,8 @@ class CropIndex:
     masks: Pictures | None = None
     missing: dict[str, str] = field(default_factory=dict)
     dropped: int = 0
+    points: np.ndarray | None = None
+    points_row: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.video)
@@ -93,16 +97,25 @@ class CropIndex:
         Args:
             chosen: whether each of `videos` stays [shape=(V,)].
         """
-        rows = np.flatnonzero(chosen[self.video])
-        return replace(
-            self,
-            video=self.video[rows],
-            frame_index=self.frame_index[rows],
-            time_s=self.time_s[rows],
-            phash=self.phash[rows],
-            images=_Chosen(self.images, rows),
-            masks=None if self.masks is None else _Chosen(self.masks, rows),
-        )
+        return pick(self, np.flatnonzero(chosen[self.video]))
+
+
+def pick(index: CropIndex, rows: np.ndarray) -> CropIndex:
+    """The same index with some of its rows, in the order given; a row may come twice.
+
+    Args:
+        rows: positions in the index [shape=(M,)].
+    """
+    return replace(
+        index,
+        video=index.video[rows],
+        frame_index=index.frame_index[rows],
+        time_s=index.time_s[rows],
+        phash=index.phash[rows],
+        images=_Chosen(index.images, rows),
+        masks=None if index.masks is None else _Chosen(index.masks, rows),
+        points_row=None if index.points_row is None else index.points_row[rows],
+    )
 
 
 class StoredPictures:

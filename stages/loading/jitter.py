@@ -89,6 +89,6 @@ def shift_hue(image: np.ndarray, share: float) -> np.ndarray:
     if step == 0:
         return image
     turned = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)  # hue in 256 steps, so that bytes wrap where the circle does
-    hue = turned[..., 0]
-    np.add(hue, step, out=hue)
+    rows = turned.reshape(len(turned), -1)  # whole rows add four times as fast as every third byte
+    np.add(rows, np.tile(np.array([step, 0, 0], np.uint8), turned.shape[1]), out=rows)
     return np.asarray(cv2.cvtColor(turned, cv2.COLOR_HSV2RGB_FULL))

@@ -39,6 +39,8 @@ class SamplerSettings:
             the largest; none.
         max_samples_per_class: of one epoch; gone through in turn likewise.
         batch_size: samples of one batch of one process.
+        halves: each class gives as many samples as the smallest, and each batch of each process holds as many of either
+            class (one more of one, where its size is odd).
         drop_last: leave out a last, smaller batch (its samples come up in other epochs).
         seed: of everything.
     """
@@ -49,6 +51,7 @@ class SamplerSettings:
     balance: Balance = "none"
     max_samples_per_class: int | None = None
     batch_size: int = 16
+    halves: bool = False
     drop_last: bool = True
     seed: int = 0
 
@@ -163,7 +166,7 @@ class TrainSampler:
     def _count(self) -> dict[int, int]:
         """Samples of each class in an epoch; the same in every epoch."""
         sizes = {label: len(slots) for label, slots in self._slots.items()}
-        if self.settings.balance == "rotate":
+        if self.settings.balance == "rotate" or (self.settings.halves and self.settings.balance == "none"):
             sizes = dict.fromkeys(sizes, min(sizes.values()))
         elif self.settings.balance == "oversample":
             sizes = dict.fromkeys(sizes, max(sizes.values()))
@@ -179,8 +182,17 @@ class TrainSampler:
         for label, slots in self._slots.items():
             drawn = slots.draw(self._random(_DRAW, epoch, label))
             taken.append(drawn[self._rotate(label, len(slots), self._counts[label], epoch)])
+        if self.settings.halves:
+            return self._in_halves(taken, epoch)
         rows = np.concatenate(taken)
         return rows[self._random(_ORDER, epoch).permutation(len(rows))]
+
+    def _in_halves(self, classes: list[np.ndarray], epoch: int) -> np.ndarray:
+        """Classes of equal size, mixed such that every process finds them in turn."""
+        mixed = [rows[self._random(_ORDER, epoch, n).permutation(len(rows))] for n, rows in enumerate(classes)]
+        whole = len(mixed[0]) // self.world * self.world
+        in_turn = np.stack([rows[:whole].reshape(-1, self.world) for rows in mixed], axis=1)  # (steps, classes, world)
+        return np.concatenate([in_turn.ravel(), *(rows[whole:] for rows in mixed)])
 
     def _rotate(self, label: int, size: int, count: int, epoch: int) -> np.ndarray:
         """`count` of `size` positions, such that consecutive epochs go through all of them before any comes again.

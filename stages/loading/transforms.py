@@ -51,30 +51,10 @@ class Augmentation:
         import albumentations as A
 
         self.image_size = image_size
-        kept = [step for step in steps if not self._handled_elsewhere(step, where, mean, std)]
+        kept = [step for step in steps if not handled_elsewhere(step, image_size, where, mean, std)]
         built = [build_step(step, where) for step in kept]
         self.compose = A.Compose(built, mask_interpolation=cv2.INTER_LINEAR)
         self.resize_first = self._sizes_itself(where) is False
-
-    def _handled_elsewhere(self, step: TransformStep, where: str, mean: Sequence[float], std: Sequence[float]) -> bool:
-        if step.name == "Resize":
-            asked = {step.params[side] for side in ("height", "width", "size") if side in step.params}
-            if asked - {self.image_size}:
-                raise UserError(
-                    f"{where}: Resize to {sorted(asked)}, but the detector takes {self.image_size} px: leave the step "
-                    "out, and set the recipe's image_size."
-                )
-            return True
-        if step.name == "Normalize":
-            given = (step.params.get("mean", mean), step.params.get("std", std))
-            for wanted, own in zip(given, (mean, std), strict=True):
-                if not np.allclose(wanted, own, atol=1e-6):
-                    raise UserError(
-                        f"{where}: Normalize with mean {given[0]}, std {given[1]}, but the detector normalises with "
-                        f"mean {list(mean)}, std {list(std)}: leave the step out."
-                    )
-            return True
-        return False
 
     def _sizes_itself(self, where: str) -> bool:
         """Whether the steps bring a picture to image_size; found by trying them on one of another size."""
@@ -116,6 +96,34 @@ class Augmentation:
         return result["image"], result["mask"]
 
 
+def handled_elsewhere(
+    step: TransformStep, image_size: int, where: str, mean: Sequence[float], std: Sequence[float]
+) -> bool:
+    """Whether a step is Resize or Normalize, which come before and after a recipe's transforms in any case.
+
+    Raises:
+        UserError: it asks for another size, or for other values, than the detector takes.
+    """
+    if step.name == "Resize":
+        asked = {step.params[side] for side in ("height", "width", "size") if side in step.params}
+        if asked - {image_size}:
+            raise UserError(
+                f"{where}: Resize to {sorted(asked)}, but the detector takes {image_size} px: leave the step "
+                "out, and set the recipe's image_size."
+            )
+        return True
+    if step.name == "Normalize":
+        given = (step.params.get("mean", mean), step.params.get("std", std))
+        for wanted, own in zip(given, (mean, std), strict=True):
+            if not np.allclose(wanted, own, atol=1e-6):
+                raise UserError(
+                    f"{where}: Normalize with mean {given[0]}, std {given[1]}, but the detector normalises with "
+                    f"mean {list(mean)}, std {list(std)}: leave the step out."
+                )
+        return True
+    return False
+
+
 @cache
 def known_transforms() -> dict[str, type[albumentations.BasicTransform]]:
     """albumentations' transforms of single pictures by name."""
@@ -146,7 +154,7 @@ def build_step(step: TransformStep, where: str) -> albumentations.BasicTransform
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise UserError(f"{where}: there is no transform {step.name!r}.{hint} There are: {', '.join(sorted(known))}.")
     accepted = [parameter for parameter in inspect.signature(known[name].__init__).parameters if parameter != "self"]
-    params = _translate(name, {key: _tuples(value) for key, value in step.params.items()}, accepted)
+    params = translate(name, step.params, accepted)
     if unknown := [key for key in params if key not in accepted]:
         raise UserError(f"{where}: {step.name} has no parameter {', '.join(unknown)}; it has {', '.join(accepted)}.")
     try:
@@ -164,8 +172,15 @@ def _pair(value: Any) -> tuple[Any, Any]:
     return value if isinstance(value, tuple) else (value, value)
 
 
-def _translate(name: str, params: dict[str, Any], accepted: Sequence[str]) -> dict[str, Any]:
-    """Parameters of albumentations 1 (and torchvision) under the names and units of albumentations 2."""
+def translate(name: str, given: dict[str, Any], accepted: Sequence[str]) -> dict[str, Any]:
+    """Parameters of albumentations 1 (and torchvision) under the names and units of albumentations 2; lists as tuples.
+
+    Args:
+        name: of the transform in albumentations 2.
+        given: as a recipe has them.
+        accepted: the transform's own parameters.
+    """
+    params = {key: _tuples(value) for key, value in given.items()}
     result: dict[str, Any] = {}
     for key, value in params.items():
         if key in accepted and not (name == "RandomResizedCrop" and key == "size"):

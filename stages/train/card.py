@@ -26,6 +26,13 @@ def model_card(info: BundleInfo, metrics: dict[str, Any], *, parameters: int) ->
     )
     score = "1 - P(real), mapped from the log-probability" if info.calibration else "probability of fake"
     packages = ", ".join(f"{name} {version}" for name, version in info.packages.items())
+    forged = counts["train"].get("self_blended", {}).get("samples", 0)
+    forgeries = (
+        f"\nForgeries made on the fly took part: each of {forged} real training crops blended with an altered copy of "
+        "itself.\n"
+        if forged
+        else ""
+    )
     return f"""# {info.detector}
 
 A deepfake detector of {parameters / 1e6:.1f} million parameters. It judges {judged}.
@@ -41,7 +48,7 @@ made by the pipeline's own stages with the settings in `detector.json` under `pr
 ## Training
 Dataset `{metrics["dataset"]}`, recipe `{metrics["recipe"]}`, seed {metrics["seed"]}: {metrics["epochs"]} epochs, of
 which epoch {best["epoch"]} was the best by validation. The test split was not read.
-
+{forgeries}
 | split | real videos | fake videos | real samples | fake samples |
 |---|---|---|---|---|
 {rows}

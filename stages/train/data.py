@@ -13,9 +13,10 @@ from stages.detectors.base import Detector
 from stages.errors import UserError
 from stages.loading.av import SequenceDataset, SequenceIndex, SequenceSettings, load_sequences
 from stages.loading.crops import CropDataset
+from stages.loading.forged import Landmarks, add_forgeries, load_landmarks
 from stages.loading.index import CropIndex, Videos, load_crops, load_videos, missing_counts
 from stages.loading.sampler import EvalSampler, SamplerSettings, TrainSampler
-from stages.recipe import Recipe
+from stages.recipe import Forgeries, Recipe
 
 Index = CropIndex | SequenceIndex
 _NAMES = {0: "real", 1: "fake"}
@@ -53,11 +54,11 @@ class TrainData:
         return EvalSampler(video, frames_per_video=self.val_frames, batch_size=batch_size, rank=rank, world=world)
 
 
-def artifacts(inputs: frozenset[str]) -> list[str]:
-    """The stages whose tables a detector with these inputs reads, besides splits."""
+def artifacts(inputs: frozenset[str], forgeries: Forgeries = "given") -> list[str]:
+    """The stages whose tables a detector with these inputs reads, besides splits; forging needs landmarks."""
     if inputs & {"mouths", "mels"}:
         return ["mouths", "mels"]
-    return ["faces", "masks"] if "mask" in inputs else ["faces"]
+    return ["faces", "masks"] if "mask" in inputs or forgeries != "given" else ["faces"]
 
 
 def sequence_settings(detector: Detector, recipe: Recipe) -> SequenceSettings | None:
@@ -75,7 +76,13 @@ def sequence_settings(detector: Detector, recipe: Recipe) -> SequenceSettings | 
 
 
 def open_data(
-    folder: Path, detector: Detector, recipe: Recipe, *, seed: int, augment: Callable[[int], Any] | None
+    folder: Path,
+    detector: Detector,
+    recipe: Recipe,
+    *,
+    seed: int,
+    augment: Callable[[int], Any] | None,
+    forgeries: Forgeries = "given",
 ) -> TrainData:
     """Index the training and validation videos of one dataset, and check that a detector can be trained on them.
 
@@ -85,38 +92,54 @@ def open_data(
         recipe: sampling.
         seed: of the sampling.
         augment: seed of a batch -> transform of its pictures; None: resize alone.
+        forgeries: given: the dataset's fakes; self_blended: forged real crops in their place, half of each batch;
+            mixed: both. Validation takes the dataset's fakes where there are any, else forgeries that never change.
     Raises:
         UserError: an artifact is missing, no video has what the detector reads, or a class is missing.
     """
-    for name in artifacts(detector.inputs):
+    for name in artifacts(detector.inputs, forgeries):
         if not (folder / name).is_dir():
             raise UserError(
-                f"{detector.name} reads {' and '.join(artifacts(detector.inputs))}, and {folder / name} is not there: "
-                f"`dvc repro` makes it, `python -m stages.{name} --dataset {folder.name}` makes it alone."
+                f"{detector.name} reads {' and '.join(artifacts(detector.inputs, forgeries))}, and {folder / name} is "
+                f"not there: `dvc repro` makes it, `python -m stages.{name} --dataset {folder.name}` makes it alone."
             )
     sequence = sequence_settings(detector, recipe)
+    if forgeries != "given" and (sequence is not None or detector.trains_on == "real"):
+        raise UserError(
+            f"train.forgeries is {forgeries}, and {detector.name} is trained on no fakes of pictures: set it to given."
+        )
     halves = {split: _open_half(folder, detector, split, sequence) for split in ("train", "val")}
+    counts: dict[str, Any] = {}
     for split, index in halves.items():
-        _check_half(index, split, folder, detector)
-    only_real = detector.trains_on == "real"
-    train = halves["train"].of_videos(_usable(halves["train"].videos, only_real=only_real))
-    val = halves["val"].of_videos(_usable(halves["val"].videos, only_real=False))
+        _check_filled(index, split, folder, detector)
+        index = index.of_videos(_usable(index.videos, split, detector, forgeries))
+        counts[split] = _count(index)
+        lacks_fakes = not (index.labels == 1).any()
+        if isinstance(index, CropIndex) and forgeries != "given" and (split == "train" or lacks_fakes):
+            landmarks = load_landmarks(folder, index)
+            _check_landmarks(index, landmarks, split, folder)
+            counts[split]["self_blended"] = _count_landmarks(index, landmarks)
+            if forgeries == "self_blended" or not lacks_fakes or split == "val":
+                index = add_forgeries(index, landmarks)
+        _check_classes(index, split, folder, detector)
+        halves[split] = index
     sampler = SamplerSettings(
         frames_per_video=recipe.frames_per_video,
         num_candidates=recipe.num_candidates,
         dedup_threshold=recipe.dedup_threshold,
         balance=recipe.balance,
         max_samples_per_class=recipe.max_samples_per_class,
+        halves=forgeries == "self_blended",
         drop_last=recipe.drop_last,
         seed=seed,
     )
     return TrainData(
-        train=_dataset(train, detector, sequence, augment),
-        val=_dataset(val, detector, sequence, None),
+        train=_dataset(halves["train"], detector, sequence, augment),
+        val=_dataset(halves["val"], detector, sequence, None),
         sampler=sampler,
         val_frames=recipe.val_frames_per_video,
         sequence=sequence,
-        counts={"train": _count(train), "val": _count(val)},
+        counts=counts,
     )
 
 
@@ -137,12 +160,15 @@ def _dataset(
     return CropDataset(index, detector.image_size, augment)
 
 
-def _usable(videos: Videos, *, only_real: bool) -> np.ndarray:
-    return videos.labels == 0 if only_real else videos.labels >= 0
+def _usable(videos: Videos, split: str, detector: Detector, forgeries: Forgeries) -> np.ndarray:
+    """Which videos are used: the labelled ones; in train the real ones alone, where no given fake counts."""
+    if split == "train" and (detector.trains_on == "real" or forgeries == "self_blended"):
+        return videos.labels == 0
+    return videos.labels >= 0
 
 
-def _check_half(index: Index, split: str, folder: Path, detector: Detector) -> None:
-    """Stop before training when a half has nothing, or one class alone."""
+def _check_filled(index: Index, split: str, folder: Path, detector: Detector) -> None:
+    """Stop before training when a half has nothing."""
     if len(index.videos) == 0:
         raise UserError(
             f"{folder / 'splits.parquet'} has no video in `{split}`: see the splits section of params.yaml."
@@ -154,13 +180,35 @@ def _check_half(index: Index, split: str, folder: Path, detector: Detector) -> N
             f"{detector.name} reads {reads}, which none of the {len(index.videos)} `{split}` videos of {folder} has "
             f"({reasons}): train another detector, or use a dataset that has them."
         )
-    present = set(np.unique(index.labels).tolist()) - {-1}
+
+
+def _check_classes(index: Index, split: str, folder: Path, detector: Detector) -> None:
+    """Stop before training when a half has one class alone."""
     needed = {0} if detector.trains_on == "real" else {0, 1}
-    if lacking := needed - present:
+    if lacking := needed - set(np.unique(index.labels).tolist()):
+        hint = " Without fakes, train on forgeries of the real crops: train.forgeries: self_blended."
         raise UserError(
             f"`{split}` of {folder} has no usable {_NAMES[min(lacking)]} video ({detector.target}): "
             f"{detector.name} needs {' and '.join(_NAMES[c] for c in sorted(needed))} ones in train and val."
+            f"{hint if lacking == {1} else ''}"
         )
+
+
+def _check_landmarks(index: CropIndex, landmarks: Landmarks, split: str, folder: Path) -> None:
+    """Stop before training when no real crop can be forged."""
+    real = index.labels == 0
+    if real.any() and not (landmarks.row[real] >= 0).any():
+        raise UserError(
+            f"train.forgeries: none of the {int(real.sum())} real `{split}` crops of {folder} has landmarks in its "
+            "masks table, so none can be forged: see the statuses in its masks.json."
+        )
+
+
+def _count_landmarks(index: CropIndex, landmarks: Landmarks) -> dict[str, int]:
+    """Real crops that forgeries are made of, and those that are not for want of landmarks."""
+    real = index.labels == 0
+    forged = int((real & (landmarks.row >= 0)).sum())
+    return {"samples": forged, "crops_without_landmarks": int(real.sum()) - forged}
 
 
 def _count(index: Index) -> dict[str, Any]:

@@ -70,7 +70,8 @@ class LossWatch:
         )
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or not."""
     text = str(error)
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in text
 
@@ -86,7 +87,7 @@ def explained(recipe: Recipe, name: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise
         now: dict[str, Any] = {
             "batch_size": recipe.batch_size,

@@ -68,6 +68,7 @@ def _already_finished(module: Training, workspace: Workspace) -> bool:
     if not checkpoint["figures"]["finished"]:
         return False
     module.on_load_checkpoint(checkpoint)
+    module.replay()
     return True
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -13,12 +16,14 @@ from torch.utils.data import DataLoader
 
 from stages.detectors.base import Detector
 from stages.errors import UserError
-from stages.loading.batches import LoaderSettings, make_loader, to_inputs
-from stages.loading.crops import RawBatch
+from stages.loading.batches import ABOUT, LoaderSettings, make_loader, to_inputs
+from stages.loading.crops import CropDataset, RawBatch
+from stages.loading.device import DeviceAugmentation
 from stages.recipe import Recipe
 from stages.train.data import TrainData
 from stages.train.failures import LossWatch
 from stages.train.optim import gradient_norm, make_optimizer, make_schedule
+from stages.train.pictures import show
 from stages.train.progress import ProgressLines
 from stages.train.tracking import Tracker
 from stages.train.validation import Scored, figures
@@ -26,9 +31,9 @@ from stages.train.validation import Scored, figures
 
 @dataclass
 class Prepared:
-    """A batch on the detector's device."""
+    """A batch on the detector's device, its pictures still in 8 bits."""
 
-    inputs: dict[str, Tensor]
+    pixels: dict[str, Tensor]
     rows: Tensor  # (B,) on the CPU
     skipped: Tensor  # (K,) on the CPU
 
@@ -64,6 +69,29 @@ class Meter:
         self.sums, self.count = dict(state["sums"]), int(state["count"])
 
 
+class Clock:
+    """How fast an epoch's training is, validation apart, and how much memory it takes."""
+
+    def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Begin to count."""
+        self.samples, self._began, self._took_s = 0, time.monotonic(), 0.0
+
+    def stop(self) -> None:
+        """The epoch's training is over."""
+        self._took_s = time.monotonic() - self._began
+
+    def costs(self, device: torch.device, world: int) -> dict[str, float]:
+        """Images a second of all processes; on a GPU also the largest memory of this one (MB) since the last call."""
+        found = {"images_per_s": self.samples * world / max(self._took_s, 1e-9)}
+        if device.type == "cuda":
+            found["gpu_memory_mb"] = torch.cuda.max_memory_allocated(device) / 2**20
+            torch.cuda.reset_peak_memory_stats(device)
+        return found
+
+
 class Training(L.LightningModule):
     """Trains one detector; keeps one row of figures an epoch in `history`.
 
@@ -77,18 +105,33 @@ class Training(L.LightningModule):
         batch_size: of one process.
         loader: how batches are loaded.
         seed: of everything random.
+        on_device: transforms of training batches on the detector's device.
     """
 
     def __init__(
-        self, detector: Detector, data: TrainData, recipe: Recipe, *, batch_size: int, loader: LoaderSettings, seed: int
+        self,
+        detector: Detector,
+        data: TrainData,
+        recipe: Recipe,
+        *,
+        batch_size: int,
+        loader: LoaderSettings,
+        seed: int,
+        on_device: DeviceAugmentation | None = None,
     ) -> None:
         super().__init__()
+        self.on_device = on_device
+        self.pictures: Path | None = None  # folder for a picture of each epoch, where the detector has any to show
         self.detector, self.data, self.recipe = detector, data, recipe
         self.batch_size, self.loader_settings, self.seed = batch_size, loader, seed
         self.anomaly = detector.trains_on == "real"
+        # Compiled for training alone; in a tuple, or its parameters would be registered twice.
+        self._trained: tuple[Callable[..., Any]] = (torch.compile(detector) if recipe.compile else detector,)
         self.watch = LossWatch()
         self.meter, self.norms, self.val_meter = Meter(), Meter(), Meter()
         self.history: list[dict[str, float]] = []
+        self.costs: list[dict[str, float]] = []  # of each epoch, on this machine
+        self._clock = Clock()
         self.skipped: dict[str, set[int]] = {"train": set(), "val": set()}
         self.trackers: list[Tracker] = []
         self.finished = False
@@ -115,9 +158,12 @@ class Training(L.LightningModule):
         return make_loader(self.data.val, plans, self.loader_settings)
 
     def transfer_batch_to_device(self, batch: RawBatch, device: torch.device, dataloader_idx: int) -> Any:  # noqa: ARG002
-        """Raw bytes to the device, normalised there."""
-        inputs = to_inputs(batch, device, mean=self.detector.mean, std=self.detector.std)
-        return Prepared(inputs, batch["rows"], batch["skipped"])
+        """A batch to the device, as it is."""
+        pixels = {name: v.to(device, non_blocking=True) for name, v in batch.items() if name not in ABOUT}
+        return Prepared(pixels, batch["rows"], batch["skipped"])
+
+    def _inputs(self, pixels: dict[str, Tensor]) -> dict[str, Tensor]:
+        return to_inputs(pixels, self.device, mean=self.detector.mean, std=self.detector.std)
 
     # training
 
@@ -125,6 +171,7 @@ class Training(L.LightningModule):
         """Choose the epoch's samples."""
         self.sampler.set_epoch(self.current_epoch)
         self.meter.reset()
+        self._clock.start()
 
     def on_train_batch_start(self, batch: Prepared, batch_idx: int) -> None:  # noqa: ARG002
         """Seed what the detector draws in this batch."""
@@ -138,6 +185,7 @@ class Training(L.LightningModule):
             UserError: no picture of it can be read, or an earlier loss is not finite.
         """
         self.skipped["train"].update(batch.skipped.tolist())
+        self._clock.samples += len(batch.rows)
         if len(batch.rows) == 0:
             listed = self.data.train.describe(batch.skipped[:3])
             raise UserError(
@@ -145,8 +193,13 @@ class Training(L.LightningModule):
                 "shards are damaged; `dvc checkout` restores them, `dvc repro -f` rebuilds them."
             )
         progress = (self.current_epoch + batch_idx / max(1, len(self.sampler))) / self.recipe.epochs
-        output = self.detector(batch.inputs)
-        parts = self.detector.loss(output, batch.inputs, progress=progress)
+        pixels = batch.pixels
+        if self.on_device is not None:
+            key = [self.seed, self.current_epoch, batch_idx, self.global_rank]
+            pixels = self.on_device(pixels, np.random.default_rng(key))
+        inputs = self._inputs(pixels)
+        output = self._trained[0](inputs)
+        parts = self.detector.loss(output, inputs, progress=progress)
         self.watch.add(parts, self.current_epoch, batch_idx, self._video_ids(batch.rows))
         self.meter.add(parts)
         self.log("loss", parts["loss"].detach(), prog_bar=True, logger=False, batch_size=len(batch.rows))
@@ -171,6 +224,7 @@ class Training(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Begin to collect."""
+        self._clock.stop()
         self._scored = []
         self.val_meter.reset()
 
@@ -179,11 +233,12 @@ class Training(L.LightningModule):
         self.skipped["val"].update(batch.skipped.tolist())
         if len(batch.rows) == 0:
             return
-        output = self.detector(batch.inputs)
+        inputs = self._inputs(batch.pixels)
+        output = self.detector(inputs)
         scores = self.detector.score(output)
         self._scored.append((batch.rows.numpy(), scores.float().cpu().numpy()))
         weight = float(len(batch.rows))
-        parts = self.detector.loss(output, batch.inputs, progress=1.0)
+        parts = self.detector.loss(output, inputs, progress=1.0)
         self.val_meter.add({name: value * weight for name, value in parts.items()} | {"n": torch.tensor(weight)})
 
     def on_validation_epoch_end(self) -> None:
@@ -218,9 +273,14 @@ class Training(L.LightningModule):
     # figures
 
     def on_train_start(self) -> None:
-        """Hand the epochs before an interruption to the trackers, whose outputs DVC removed."""
-        for epoch, row in enumerate(self.history):
-            self._track(epoch, row)
+        """Hand the epochs before an interruption to the trackers."""
+        self._clock.start()  # an epoch that is resumed in its middle has no start of its own
+        self.replay()
+
+    def replay(self) -> None:
+        """Hand all epochs so far to the trackers, whose outputs DVC removed."""
+        for epoch in range(len(self.history)):
+            self._track(epoch)
 
     def gather_skipped(self) -> None:
         """Put together which samples the processes could not read."""
@@ -231,10 +291,9 @@ class Training(L.LightningModule):
         """Before the processes part."""
         self.gather_skipped()
 
-    def _track(self, epoch: int, row: dict[str, float]) -> None:
-        if self.trainer.is_global_zero:
-            for tracker in self.trackers:
-                tracker.log(epoch, row)
+    def _track(self, epoch: int) -> None:
+        for tracker in self.trackers:  # the first process alone has any
+            tracker.log(epoch, self.history[epoch], self.costs[epoch])
 
     def on_train_epoch_end(self) -> None:
         """Add the epoch's row to the history."""
@@ -244,8 +303,11 @@ class Training(L.LightningModule):
         train = self._averaged({f"train_{name}": value for name, value in self.meter.means().items()})
         row = {**train, **self._val_figures, **rates, **self.norms.means(), **self.detector.epoch_report()}
         self.history.append(row)
+        self.costs.append(self._clock.costs(self.device, self.trainer.world_size))
         self.norms.reset()
-        self._track(len(self.history) - 1, row)
+        self._track(len(self.history) - 1)
+        if self.pictures is not None and isinstance(self.data.val, CropDataset):
+            show(self.detector, self.data.val, self.device, self.pictures / f"epoch{len(self.history) - 1:03d}.jpg")
         if self.trainer.is_global_zero:
             samples = len(self.sampler) * self.batch_size * self.trainer.world_size
             self.lines.epoch_line(self.trainer, row, samples)
@@ -254,6 +316,7 @@ class Training(L.LightningModule):
         """Add what Lightning does not know of."""
         checkpoint["figures"] = {
             "history": self.history,
+            "costs": self.costs,
             "meter": self.meter.state(),
             "norms": self.norms.state(),
             "skipped": {split: sorted(rows) for split, rows in self.skipped.items()},
@@ -263,7 +326,7 @@ class Training(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it up again."""
         state = checkpoint["figures"]
-        self.history = list(state["history"])
+        self.history, self.costs = list(state["history"]), list(state["costs"])
         self.meter.load(state["meter"])
         self.norms.load(state["norms"])
         self.skipped = {split: set(rows) for split, rows in state["skipped"].items()}

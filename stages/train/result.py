@@ -20,7 +20,6 @@ from stages.train.card import model_card
 from stages.train.module import Training
 from stages.train.resume import Workspace, read_checkpoint
 from stages.train.setup import device_of, packages
-from stages.train.validation import choose_threshold
 
 METRICS = Path("metrics/train.json")
 # Unreadable crops that are listed by name; the rest are counted.
@@ -61,7 +60,7 @@ def find_threshold(labels: np.ndarray, scores: np.ndarray) -> bundle.Threshold:
         scores: in [0, 1] [shape=(V,)].
     """
     if {0, 1} <= set(labels.tolist()):
-        value, achieved = choose_threshold(labels, scores)
+        value, achieved = bundle.best_threshold(labels, scores)
         return bundle.Threshold(value=value, achieved=round(achieved, 6))
     value = float(np.quantile(scores, 0.95))
     return bundle.Threshold(value=value, criterion="real_quantile", achieved=round(float((scores < value).mean()), 6))
@@ -110,6 +109,7 @@ def write_result(
         "recipe": params.train.recipe,
         "seed": params.train.seed,
         "epochs": len(module.history),
+        "batch_size": module.batch_size,
         "best": {"epoch": best, **{name: round(value, 6) for name, value in module.history[best].items()}},
     }
     info, predictions = judge(module, describe(module, params, metrics, data_hashes), device_of(module.recipe))

@@ -7,9 +7,10 @@ from typing import Any
 import lightning as L
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-from stages.params import Params
-from stages.per_video import dataset_folder
-from stages.train import resume
+from stages.loading.device import DeviceAugmentation
+from stages.loading.transforms import Augmentation
+from stages.params import Params, dataset_folder
+from stages.train import batch_size, resume
 from stages.train.data import artifacts, open_data
 from stages.train.fit import fit
 from stages.train.module import Training
@@ -42,8 +43,15 @@ def train(params: Params) -> dict[str, Any] | None:
     detector = build_detector(params, recipe)
     augment = augmentation(params, recipe, detector)
     folder = dataset_folder(chosen.dataset)
-    data = open_data(folder, detector, recipe, seed=chosen.seed, augment=None if augment is None else augment.seeded)
-    hashes = resume.hash_files(artifact_files(folder, artifacts(detector.inputs)))
+    data = open_data(
+        folder,
+        detector,
+        recipe,
+        seed=chosen.seed,
+        augment=augment.seeded if isinstance(augment, Augmentation) else None,
+        forgeries=chosen.forgeries,
+    )
+    hashes = resume.hash_files(artifact_files(folder, artifacts(detector.inputs, chosen.forgeries)))
     inputs = {
         "train": chosen.model_dump(mode="json"),
         "recipe": recipe.fingerprint(),
@@ -55,14 +63,24 @@ def train(params: Params) -> dict[str, Any] | None:
     first = getattr(rank_zero_only, "rank", 0) == 0  # of several processes, the others write nothing
     if first and (message := workspace.open()):
         print(message)
+    size = batch_size.chosen(
+        detector, recipe, samples=len(data.train_sampler(1).epoch_rows(0)), remembered=workspace.folder
+    )
     module = Training(
-        detector, data, recipe, batch_size=int(recipe.batch_size), loader=loader_settings(recipe), seed=chosen.seed
+        detector,
+        data,
+        recipe,
+        batch_size=size,
+        loader=loader_settings(recipe),
+        seed=chosen.seed,
+        on_device=augment if isinstance(augment, DeviceAugmentation) else None,
     )
     module.trackers = make_trackers(recipe, inputs) if first else []
+    module.pictures = workspace.folder / "pictures" if module.trackers else None
     if not fit(module, workspace, chosen.recipe):
         return None
     for tracker in module.trackers:
-        tracker.close()
+        tracker.close(workspace.folder / "pictures")
     metrics = write_result(module, workspace, params, hashes)
     workspace.close()
     return metrics

@@ -14,6 +14,7 @@ from stages.detectors.base import Detector
 from stages.errors import UserError
 from stages.host import cpu_count
 from stages.loading.batches import LoaderSettings
+from stages.loading.device import DeviceAugmentation
 from stages.loading.transforms import Augmentation
 from stages.params import Params
 from stages.recipe import Recipe
@@ -93,8 +94,8 @@ def build_detector(params: Params, recipe: Recipe) -> Detector:
     return detector
 
 
-def augmentation(params: Params, recipe: Recipe, detector: Detector) -> Augmentation | None:
-    """The recipe's transforms for the detector's pictures; None where there are none.
+def augmentation(params: Params, recipe: Recipe, detector: Detector) -> Augmentation | DeviceAugmentation | None:
+    """The recipe's transforms for the detector's pictures, for the loader's workers or for the device; None: no step.
 
     Raises:
         UserError: the list names what does not exist, or is given for an audio-visual detector.
@@ -106,7 +107,8 @@ def augmentation(params: Params, recipe: Recipe, detector: Detector) -> Augmenta
         raise UserError(
             f"{where}: {detector.name} reads no face crops; set `by_detector.{detector.name}.transforms: []`."
         )
-    return Augmentation(recipe.transforms, detector.image_size, where=where, mean=detector.mean, std=detector.std)
+    kind = DeviceAugmentation if recipe.gpu_transforms else Augmentation
+    return kind(recipe.transforms, detector.image_size, where=where, mean=detector.mean, std=detector.std)
 
 
 def loader_settings(recipe: Recipe) -> LoaderSettings:

@@ -1,4 +1,4 @@
-"""Figures on the validation split: what chooses the checkpoint, and the threshold."""
+"""Figures on the validation split: what chooses the checkpoint."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
-
-from stages.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -77,33 +75,3 @@ def figures(scored: Scored, video: np.ndarray, labels: np.ndarray, *, anomaly: b
     if anomaly:
         found["val_log_prob"] = float(-scores[of_videos == 0].mean())
     return {name: value for name, value in found.items() if value is not None}
-
-
-def choose_threshold(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
-    """The score from which on a video counts as fake: the one of the best balanced accuracy.
-
-    Between the two neighbouring scores that give the best one, the middle is taken; of several equally good gaps the
-    widest, as the furthest from any video seen.
-
-    Args:
-        labels: 0 or 1 [shape=(V,)], both present.
-        scores: higher = more likely fake [shape=(V,)].
-    Returns:
-        The threshold, and the balanced accuracy it gives on these videos.
-    """
-    values = np.unique(scores)
-    edges = np.concatenate([[values[0]], (values[:-1] + values[1:]) / 2, [np.nextafter(values[-1], np.inf)]])
-    widths = np.concatenate([[0.0], np.diff(values), [0.0]])
-    fakes, reals = np.sort(scores[labels == 1]), np.sort(scores[labels == 0])
-    hit = 1.0 - np.searchsorted(fakes, edges) / len(fakes)
-    passed = np.searchsorted(reals, edges) / len(reals)
-    balanced = (hit + passed) / 2
-    best = np.flatnonzero(balanced >= balanced.max() - 1e-12)
-    chosen = best[np.argmax(widths[best])]
-    return float(edges[chosen]), float(balanced[chosen])
-
-
-def require_both(labels: np.ndarray, what: str) -> None:
-    """Raises UserError unless both classes are among the labels."""
-    if not {0, 1} <= set(labels.tolist()):
-        raise UserError(f"{what} needs real and fake videos that could be scored; one class is missing.")

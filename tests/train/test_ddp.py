@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,8 +28,16 @@ def run(project: Path) -> tuple[dict[str, object], dict[str, torch.Tensor]]:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     for name in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_PORT", "PL_GLOBAL_SEED"):
         env.pop(name, None)
-    done = subprocess.run(COMMAND, cwd=project, env=env, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr
+    log = project / "log.txt"
+    with log.open("w") as file:  # in a session of its own: a hanging training is ended with the processes it started
+        started = subprocess.Popen(COMMAND, cwd=project, env=env, stdout=file, stderr=file, start_new_session=True)
+        try:
+            code = started.wait(timeout=400)
+        except subprocess.TimeoutExpired:
+            os.killpg(started.pid, signal.SIGKILL)
+            started.wait()
+            code = None
+    assert code == 0, log.read_text()
     metrics = json.loads((project / "metrics/train.json").read_text())
     return metrics, load_file(project / "models/detector/model.safetensors")
 

@@ -1,4 +1,4 @@
-"""Figures on validation, and the threshold."""
+"""Figures on validation."""
 
 from __future__ import annotations
 
@@ -7,29 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.train.validation import Scored, auc, by_video, choose_threshold, figures
+from stages.train.validation import Scored, auc, by_video, figures
 
 PAIRS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=2, max_size=40).filter(
     lambda pairs: len({label for label, _ in pairs}) == 2
 )
-
-
-@given(PAIRS)
-def test_threshold_is_the_best_of_all(pairs: list[tuple[int, int]]) -> None:
-    labels = np.array([label for label, _ in pairs])
-    scores = np.array([score / 20 for _, score in pairs])
-    threshold, achieved = choose_threshold(labels, scores)
-
-    def balanced(cut: float) -> float:
-        called = scores >= cut
-        return float((called[labels == 1].mean() + (~called[labels == 0]).mean()) / 2)
-
-    assert balanced(threshold) == pytest.approx(achieved)
-    assert achieved >= max(balanced(cut) for cut in np.linspace(-0.01, 1.01, 205)) - 1e-9
-
-
-def test_threshold_keeps_away_from_scores() -> None:
-    assert choose_threshold(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])) == (pytest.approx(0.5), 1.0)
 
 
 @given(PAIRS)
