@@ -250,8 +250,10 @@ class Training(L.LightningModule):
         count = sums.pop("n")
         losses = {f"val_{name}": value / count for name, value in sums.items()}
         self._val_figures = {**found, **self._averaged(losses)}
-        # Of equal video AUCs, which a small split often has, the better frame AUC is the better checkpoint.
-        select = found.get("val_log_prob", found.get("val_auc", 0.0) + 1e-4 * found.get("val_frame_auc", 0.0))
+        # Of equal video AUCs, which a small split often has, the better frame AUC is the better checkpoint; of equal
+        # frame AUCs the lower loss.
+        tie = 1e-4 * found.get("val_frame_auc", 0.0) - 1e-7 * min(self._val_figures["val_loss"], 100.0)
+        select = found.get("val_log_prob", found.get("val_auc", 0.0) + tie)
         for name, value in {**self._val_figures, "val_select": select}.items():
             self.log(name, value, prog_bar=name in ("val_auc", "val_log_prob"), logger=False, batch_size=1)
 
