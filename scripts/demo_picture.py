@@ -71,10 +71,11 @@ def opened(address: str, **context: Any) -> Iterator[tuple[Page, list[str]]]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS, chromium_sandbox=sandbox)
         page = browser.new_page(**context)
+        page.set_default_timeout(PATIENCE_MS)
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address)
-        page.get_by_text("Is this face real?").first.wait_for(timeout=PATIENCE_MS)
+        page.get_by_text("Is this face real?").first.wait_for()
         yield page, asked
         browser.close()
 
@@ -82,7 +83,7 @@ def opened(address: str, **context: Any) -> Iterator[tuple[Page, list[str]]]:
 def pick(page: Page, words: str) -> None:
     """Choose a clip by a part of its name, and wait for the verdict."""
     box = page.get_by_role("combobox")
-    box.click(timeout=PATIENCE_MS)
+    box.click()
     box.fill(words)
     page.get_by_role("option").first.click()
     judged(page)
@@ -90,7 +91,7 @@ def pick(page: Page, words: str) -> None:
 
 def judged(page: Page) -> None:
     """Wait for the verdict, and for the pictures to be there."""
-    page.locator("[data-verdict]").wait_for(timeout=PATIENCE_MS)
+    page.locator("[data-verdict]").wait_for()
     page.wait_for_timeout(1500)
 
 
@@ -107,7 +108,10 @@ def main() -> None:
     asked = parser.parse_args()
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     size = {"width": asked.width, "height": asked.height}
-    with served() as address, opened(address, viewport=size, color_scheme="dark" if asked.dark else "light") as (page, _):
+    with (
+        served() as address,
+        opened(address, viewport=size, color_scheme="dark" if asked.dark else "light") as (page, _),
+    ):
         pick(page, asked.clip)
         page.screenshot(path=str(asked.out))
     print(asked.out)

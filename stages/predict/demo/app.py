@@ -54,15 +54,25 @@ def _judged(path: Path, name: str, predictor: Predictor, turn: threading.Lock) -
     import streamlit as st
 
     from stages.media.image import is_image
-    from stages.predict.demo.markup import render
+    from stages.predict.demo.markup import findings, verdict
     from stages.predict.demo.verdict import judge
 
-    (st.image if is_image(path) else st.video)(path.read_bytes())
-    with st.spinner("Another file is being judged" if turn.locked() else "Looking for the face and judging it"), turn:
-        page = judge(path, predictor, name=name)
-    st.html(render(page))
+    left, right = st.columns([2, 3], gap="medium")  # one above the other on a phone
+    with left:
+        (st.image if is_image(path) else st.video)(path.read_bytes())
+    with right:
+        waiting = "Another file is being judged" if turn.locked() else "Looking for the face and judging it"
+        with st.spinner(waiting), turn:
+            page = judge(path, predictor, name=name)
+        st.html(verdict(page))
+    if found := findings(page):
+        st.html(found)
     st.download_button(
-        "All figures as JSON", page.prediction.as_json(), file_name=f"{Path(name).stem}.json", mime="application/json"
+        "All figures as JSON",
+        page.prediction.as_json(),
+        file_name=f"{Path(name).stem}.json",
+        mime="application/json",
+        on_click="ignore",  # or the file would be judged again
     )
 
 

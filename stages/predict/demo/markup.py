@@ -29,7 +29,6 @@ STYLE = """<style>
 .dd .meter b{position:absolute;top:-4px;bottom:-4px;width:2px;background:currentColor}
 .dd .meter span{position:absolute;top:17px;font-size:.75rem;opacity:.8}
 .dd .time{position:relative;height:170px;margin:0 .6rem 1.6rem 2.6rem;border:solid var(--line);border-width:1px 0}
-.dd .time svg{position:absolute;inset:0;width:100%;height:100%;overflow:visible}
 .dd .time .dot{position:absolute;width:11px;height:11px;margin:-5.5px;box-sizing:border-box;border-radius:50%}
 .dd .dot.fake{background:var(--fake);border-radius:2px}.dd .dot.real{border:3px solid var(--real)}
 .dd .time .level{position:absolute;left:0;right:0;border-top:1.5px dashed currentColor;opacity:.7}
@@ -38,7 +37,7 @@ STYLE = """<style>
 .dd .key{font-size:.8rem;opacity:.85;display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;margin:.2rem 0 .8rem}
 .dd .key .dot{display:inline-block;width:11px;height:11px;border-radius:50%;box-sizing:border-box;margin-right:.4em}
 .dd .key .dot.fake{border-radius:2px}
-.dd .faces{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:.9rem}
+.dd .faces{display:grid;grid-template-columns:repeat(auto-fill,minmax(max(150px,30%),1fr));gap:.9rem}
 .dd figure{margin:0}.dd figcaption{font-size:.8rem;opacity:.85;margin-top:.25rem}
 .dd .pair{display:flex;gap:2px}.dd .pair img{width:100%;min-width:0;flex:1;border-radius:4px}
 .dd ul{margin:.2rem 0 0 1.1rem;padding:0;font-size:.92rem}.dd li{margin:.25rem 0}
@@ -46,16 +45,22 @@ STYLE = """<style>
 WORDS = {"fake": "Fake", "real": "Real", "not judged": "Not judged"}
 
 
-def render(page: Page) -> str:
-    """All that is said of a file."""
-    parts = [_verdict(page)]
+def verdict(page: Page) -> str:
+    """The verdict, or why there is none."""
+    return f'{STYLE}<div class="dd" data-verdict="{escape(page.verdict)}">{_verdict(page)}</div>'
+
+
+def findings(page: Page) -> str:
+    """What the verdict rests on, and what it does not cover; empty without a verdict."""
+    parts = []
     if len(page.prediction.frames) > 1:
         parts.append(_timeline(page.prediction))
     if page.faces:
         parts.append(_faces(page.faces))
     if page.limits:
-        parts.append("<h3>What this cannot tell</h3><ul>" + "".join(f"<li>{escape(t)}</li>" for t in page.limits) + "</ul>")
-    return f'{STYLE}<div class="dd" data-verdict="{escape(page.verdict)}">{"".join(parts)}</div>'
+        limits = "".join(f"<li>{escape(text)}</li>" for text in page.limits)
+        parts.append(f"<h3>What this cannot tell</h3><ul>{limits}</ul>")
+    return f'{STYLE}<div class="dd" data-findings>{"".join(parts)}</div>' if parts else ""
 
 
 def _verdict(page: Page) -> str:
@@ -85,7 +90,6 @@ def _timeline(prediction: Prediction) -> str:
         (100 * (time_s - first) / span, 100 * (1 - frame.score))
         for time_s, frame in zip(times, prediction.frames, strict=True)
     ]
-    line = " ".join(f"{x:.2f},{y:.2f}" for x, y in places)
     dots = "".join(
         f'<span class="dot {_kind(prediction, frame.score)}" style="left:{x:.2f}%;top:{y:.2f}%" '
         f'title="{time_s:.2f} s, frame {frame.frame_index}: {frame.score:.0%}"></span>'
@@ -96,9 +100,7 @@ def _timeline(prediction: Prediction) -> str:
     return (
         '<h3>Probability of fake over time</h3><div class="key"><span><span class="dot fake"></span>'
         'frame above the threshold</span><span><span class="dot real"></span>frame below it</span></div>'
-        '<div class="time"><svg viewBox="0 0 100 100" preserveAspectRatio="none"><polyline points="'
-        f'{line}" fill="none" stroke="currentColor" stroke-opacity=".45" stroke-width="1.5" '
-        f'vector-effect="non-scaling-stroke"/></svg><span class="level" style="top:{level:.2f}%"></span>{dots}'
+        f'<div class="time"><span class="level" style="top:{level:.2f}%"></span>{dots}'
         '<span class="y" style="top:0">100%</span><span class="y" style="top:100%">0%</span>'
         f'<span class="y" style="top:{min(max(level, 10), 90):.2f}%">{prediction.threshold:.0%}</span>'
         f'<span class="x" style="left:0">{first:.1f} s</span>{middle}'
@@ -114,13 +116,12 @@ def _faces(faces: list[Face]) -> str:
     heats = faces[0].heat is not None
     title = "The faces with the highest scores, and what in them speaks for fake" if heats else "The face"
     note = (
-        "Right: Grad-CAM of the last feature maps, scaled within each picture; bright spots weigh most, also in a real face."
+        "Right: Grad-CAM of the last feature maps, scaled within each picture: even a real face has a brightest spot."
         if heats
         else "This detector judges mouth and voice together, so there is no heat map of the picture."
     )
     return (
-        f'<h3>{title}</h3><div class="faces">{"".join(_figure(face) for face in faces)}</div>'
-        f'<p class="name">{note}</p>'
+        f'<h3>{title}</h3><div class="faces">{"".join(_figure(face) for face in faces)}</div><p class="name">{note}</p>'
     )
 
 

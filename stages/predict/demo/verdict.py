@@ -1,4 +1,4 @@
-"""What the page says of a file, without a browser: the verdict, what it rests on, and what the detector cannot judge."""
+"""What the page says of a file, without a browser: the verdict, what it rests on, and what it does not cover."""
 
 from __future__ import annotations
 
@@ -131,7 +131,9 @@ def _limits(prediction: Prediction, info: BundleInfo, still: bool) -> list[str]:
     elif info.target == "visual_label":
         asked = info.preprocess.get("faces", {}).get("frames_per_video")
         if asked and frames < asked:
-            found.append(f"A face was found in {frames} of up to {asked} frames that are looked at; few are weak evidence.")
+            found.append(
+                f"A face was found in {frames} of up to {asked} frames that are looked at; few are weak evidence."
+            )
     if info.target == "visual_label":
         found.append("The detector sees the picture alone: a real picture with a replaced voice counts as real.")
     else:
