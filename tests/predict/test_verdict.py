@@ -116,7 +116,10 @@ def test_clips_are_of_the_test_split_alone(tmp_path: Path) -> None:
         (folder / "raw" / f"{video_id}.mp4").write_bytes(b"x")
     splits = [{"video_id": video_id, "split": split, "label": 1} for video_id, split in rows]
     write_table(folder / "splits.parquet", from_rows(splits, SPLITS), SPLITS)
-    videos = [{"video_id": v, "path": f"{v}.mp4", "sha256": v, "label": 1, "has_audio": False} for v, _ in rows]
+    videos = [
+        {"video_id": v, "path": f"{v}.mp4", "sha256": v, "label": 1, "has_audio": False, "status": "ok"}
+        for v, _ in rows
+    ]
     write_table(folder / "videos.parquet", from_rows(videos, VIDEOS), VIDEOS)
     assert {name: path.stem for name, path in find_clips(tmp_path).items()} == {
         "made: fake 1": "v1",
