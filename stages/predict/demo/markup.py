@@ -116,7 +116,7 @@ def _faces(faces: list[Face]) -> str:
     heats = faces[0].heat is not None
     title = "The faces with the highest scores, and what in them speaks for fake" if heats else "The face"
     note = (
-        "Right: Grad-CAM of the last feature maps, scaled within each picture: even a real face has a brightest spot."
+        "Right: Grad-CAM of the last feature maps, scaled within each picture: a bright spot alone does not mean fake."
         if heats
         else "This detector judges mouth and voice together, so there is no heat map of the picture."
     )
