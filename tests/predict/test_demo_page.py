@@ -67,6 +67,7 @@ def test_a_clip_is_judged_and_forgotten_and_a_broken_one_refused(address: str, c
         chooser.set_input_files([{"name": "broken.mp4", "mimeType": "video/mp4", "buffer": b"no film"}])
         page.locator("[data-verdict='not judged']").wait_for()
         assert page.locator("[data-findings]").count() == 0
+        page.get_by_role("button", name="JSON").wait_for()
     outside = {urlsplit(url).hostname for url in asked if url.startswith(("http", "ws"))} - {"127.0.0.1"}
     assert outside == set()
     assert list(page_folder.glob("demo-*")) == []

@@ -9,6 +9,7 @@ import pytest
 
 from stages.bundle import BundleInfo, Threshold
 from stages.predict.demo import verdict as module
+from stages.predict.demo.__main__ import command
 from stages.predict.demo.examples import test_clips as find_clips
 from stages.predict.demo.markup import findings, verdict
 from stages.predict.demo.verdict import Face, describe, heated
@@ -106,6 +107,14 @@ def test_heat_brightens_where_it_is() -> None:
     shown = heated(np.full((8, 8, 3), 60, np.uint8), heat).astype(int).sum(axis=2)
     assert np.unravel_index(shown.argmax(), shown.shape) == (2, 3)
     assert (shown[heat == 0] == shown[0, 0]).all()
+
+
+def test_the_server_listens_to_this_machine_alone_and_sends_no_statistics() -> None:
+    flags = dict(flag.removeprefix("--").split("=") for flag in command(8765) if flag.startswith("--"))
+    assert flags["server.address"] == "127.0.0.1"
+    assert flags["server.port"] == "8765"
+    assert flags["browser.gatherUsageStats"] == "false"
+    assert flags["server.maxUploadSize"] == str(module.MAX_MB)
 
 
 def test_clips_are_of_the_test_split_alone(tmp_path: Path) -> None:

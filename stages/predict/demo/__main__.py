@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def command(port: int) -> list[str]:
     return [sys.executable, "-m", "streamlit", "run", app.__file__, *flags]
 
 
-def main() -> int:
+def main() -> None:
     """Serve until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m stages.predict.demo", description=__doc__)
     parser.add_argument("--model", type=Path, default=FOLDER, help="the detector's folder (%(default)s)")
@@ -46,14 +45,8 @@ def main() -> int:
     root = Path(app.__file__).resolve().parents[3]
     path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, app.MODEL: str(asked.model), app.DATA: str(asked.data), "PYTHONPATH": path}
-    print(f"open http://127.0.0.1:{asked.port} in a browser; Ctrl-C ends it", file=sys.stderr)
-    server = subprocess.Popen(command(asked.port), env=environment)
-    try:
-        return server.wait()
-    except KeyboardInterrupt:
-        server.terminate()
-        server.wait()
-        return 0
+    print(f"open http://127.0.0.1:{asked.port} in a browser; Ctrl-C ends it", file=sys.stderr, flush=True)
+    os.execve(sys.executable, command(asked.port), environment)  # this process, so that what ends it ends the server
 
 
 if __name__ == "__main__":
