@@ -4,8 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEMO := $(VENV)/.demo
+EXPORT := $(VENV)/.export
 
-.PHONY: help setup repro test test-fast lint format bench bench-gpu results pictures kaggle lock clean
+.PHONY: help setup repro test test-fast lint format bench bench-gpu results pictures kaggle lock clean \
+  demo demo-setup demo-picture export-setup
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -59,11 +62,30 @@ pictures: $(READY) ## README's pictures, from the sample and the report (needs a
 kaggle: $(READY) ## add Kaggle's client, for datasets whose source is kaggle
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/kaggle.txt
 
-lock: $(READY) ## compile requirements.txt and requirements/kaggle.txt anew
+demo: $(DEMO) ## a web page to try the trained detector, on this machine alone
+	@$(BIN)/python -m stages.predict.demo
+
+demo-setup: $(DEMO) ## add what the web page needs to .venv
+
+$(DEMO): $(READY) requirements/demo.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/demo.txt
+	@touch $(DEMO)
+
+demo-picture: $(DEMO) ## photograph the web page for README; needs Chromium
+	@$(BIN)/python scripts/demo_picture.py
+
+export-setup: $(EXPORT) ## add what ONNX export needs to .venv
+
+$(EXPORT): $(READY) requirements/export.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/export.txt
+	@touch $(EXPORT)
+
+lock: $(READY) ## compile requirements.txt, and the extras' files, anew from requirements/
 	@$(BIN)/uv pip compile requirements/in.txt --override requirements/overrides.txt --generate-hashes --universal \
 	  --python-version 3.11 --no-header --quiet --output-file requirements.txt
-	@$(BIN)/uv pip compile requirements/kaggle.in --constraint requirements.txt --generate-hashes --universal \
-	  --python-version 3.11 --no-header --quiet --output-file requirements/kaggle.txt
+	@for extra in kaggle demo export; do $(BIN)/uv pip compile requirements/$$extra.in --constraint requirements.txt \
+	  --generate-hashes --universal --python-version 3.11 --no-header --quiet \
+	  --output-file requirements/$$extra.txt || exit; done
 
 clean: ## remove what can be rebuilt, the environment and caches included (data/, models/detector and DVC's cache stay)
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

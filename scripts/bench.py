@@ -212,6 +212,39 @@ def bench_memory(folder: Path) -> list[Row]:
     return rows
 
 
+def bench_predict(clip: Path) -> list[Row]:
+    """predict in this process against its parts, the faces stage and the network; and a whole command for one still."""
+    from stages.bundle import FOLDER
+
+    aim = "2 x the faces stage and the forward passes"
+    if not FOLDER.exists():
+        return [Row("predict, 10 s 1080p", "not measured: run `make repro` first", "", aim)]
+    from stages.faces.extraction import crop_video
+    from stages.predict import load_detector
+
+    detector = load_detector()
+    _, prepared = detector.inspect(clip)
+    if prepared is None:
+        return [Row("predict, 10 s 1080p", "not measured: no face in the clip", "", aim)]
+    index = detector.index([prepared])
+
+    def parts() -> None:
+        crop_video(as_videos([clip])[0], None, detector.preparation.faces)
+        detector.scorer.score(index)
+
+    times, floors = in_turn(lambda: detector.predict(clip), parts, rounds=3)
+    still = clip.with_suffix(".png")
+    capture = cv2.VideoCapture(str(clip))
+    cv2.imwrite(str(still), capture.read()[1])
+    capture.release()
+    command = [sys.executable, "-m", "stages.predict", str(still)]
+    whole, _ = in_turn(lambda: subprocess.run(command, check=False, capture_output=True), lambda: None, rounds=3)
+    return [
+        Row("predict, 10 s 1080p", spread(times), ratio(times, floors) + " faces and network", aim),
+        Row("predict, one 1080p still, start-up included", spread(whole), "", "start-up under 6 s"),
+    ]
+
+
 def bench_repro() -> list[Row]:
     """`dvc repro` with nothing to do against `dvc status`."""
     if not Path("dvc.lock").exists() or not Path("models/detector").exists():
@@ -243,7 +276,7 @@ def document(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-SECTIONS = ("faces", "mels", "masks", "workers", "memory", "repro")
+SECTIONS = ("faces", "mels", "masks", "workers", "memory", "predict", "repro")
 
 
 def main() -> None:
@@ -273,6 +306,7 @@ def main() -> None:
             "masks": lambda: bench_masks(small, params),
             "workers": lambda: bench_workers(large),
             "memory": lambda: bench_memory(folder),
+            "predict": lambda: bench_predict(large[0]),
             "repro": bench_repro,
         }
         for section, measure in sections.items():

@@ -1,6 +1,7 @@
 """python -m stages.predict PATH...: is this video or image fake? One JSON object a line.
 
-Exit code 0: every file was scored; 3: some could not be (they are listed with a reason); 2: bad usage.
+Exit code 0: every file was scored; 3: some could not be (they are listed with a reason); 2: bad usage; 130: Ctrl-C,
+and what was scored until then is written.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from stages.predict.prediction import Prediction, as_csv
 from stages.predict.predictor import Predictor
 from stages.store import write_bytes
 
-NOT_ALL_SCORED = 3
+NOT_ALL_SCORED, INTERRUPTED = 3, 130
 
 
 def main() -> int:
@@ -34,11 +35,20 @@ def main() -> int:
         threshold=asked.threshold,
         video_score=asked.video_score,
     )
-    found = list(_printed(predictor.stream(inputs)))
+    found: list[Prediction] = []
+    interrupted = False
+    try:
+        for each in _printed(predictor.stream(inputs)):
+            found.append(each)
+    except KeyboardInterrupt:
+        interrupted = True
     if asked.json:
         write_bytes(asked.json, "".join(f"{each.as_json()}\n" for each in found).encode())
     if asked.csv:
         write_bytes(asked.csv, as_csv(found).encode())
+    if interrupted:
+        print(f"\ninterrupted: {len(found)} of {len(inputs)} files are listed", file=sys.stderr)
+        return INTERRUPTED
     failed = [each for each in found if each.score is None]
     if asked.annotate:
         from stages.predict.annotate import annotate_all

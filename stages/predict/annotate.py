@@ -1,4 +1,7 @@
-"""Copies of the judged files for people: the face framed by its verdict, and under the picture the score over time."""
+"""Copies of the judged files for people: the face framed by its verdict, and under the picture the score over time.
+
+No verdict is told by colour alone: fake is a word, a whole frame and filled dots; real a word, corners and rings.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,16 @@ from stages.media.image import is_image
 from stages.media.video import Limits, process_frames
 from stages.params import EngineParams
 from stages.predict.film import FilmWriter
-from stages.predict.lettering import write_text
+from stages.predict.lettering import Colour, text_width, write_text
 from stages.predict.prediction import Prediction
 from stages.store import write_bytes
 
-REAL, FAKE, INK, MUTED, PANEL = (74, 144, 217), (232, 115, 58), (240, 242, 245), (150, 157, 166), (24, 27, 31)
-# Of the frame's height: the panel below it, and the letters in it.
-PANEL_RATIO, TEXT_RATIO = 0.2, 0.055
-LEAST_PANEL_PX, LEAST_TEXT_PX = 64, 13
+# Bright enough to be read on the dark panel, and to carry dark letters.
+REAL, FAKE, INK = (94, 164, 235), (240, 128, 70), (240, 242, 245)
+MUTED, RULE, PANEL = (168, 175, 184), (58, 63, 71), (24, 27, 31)
+# Of the frame's shorter side: the panel below it, and the letters in it.
+PANEL_RATIO, TEXT_RATIO = 0.3, 0.048
+LEAST_PANEL_PX, LEAST_TEXT_PX = 112, 15
 # A frame's box is drawn between the sampled frames around it, and this far beyond the first and the last (s).
 REACH_S = 1.0
 TIMEOUT_S = 1800.0
@@ -142,20 +147,27 @@ class Painter:
         away_s = abs((frame.time_s or 0.0) - (nearest.time_s or 0.0))
         return (nearest.box, nearest.score) if away_s <= REACH_S else (None, None)
 
-    def _colour(self, score: float) -> tuple[int, int, int]:
-        return FAKE if score >= self.prediction.threshold else REAL
+    def _fake(self, score: float) -> bool:
+        return score >= self.prediction.threshold
+
+    def _colour(self, score: float) -> Colour:
+        return FAKE if self._fake(score) else REAL
 
     def _draw_box(self, picture: Rgb, box: Sequence[float], score: float) -> None:
         x0, y0, x1, y1 = (round(value) for value in box)
-        line = max(2, round(min(picture.shape[:2]) / 200))
-        colour = self._colour(score)
-        cv2.rectangle(picture, (x0, y0), (x1, y1), colour, line, cv2.LINE_AA)
-        size = _text_px(picture.shape[0])
-        text = f"{score:.0%} fake"
-        below = y0 < 1.5 * size
-        write_text(
-            picture, text, (x0, y1 + line if below else y0 - line - round(1.35 * size)), size, INK, behind=colour
-        )
+        line, colour = 2 * _line_px(picture), self._colour(score)
+        if self._fake(score):
+            cv2.rectangle(picture, (x0, y0), (x1, y1), colour, line, cv2.LINE_AA)
+        else:
+            reach = max(1, min(x1 - x0, y1 - y0) // 4)
+            for x, inward in ((x0, reach), (x1, -reach)):
+                for y, down in ((y0, reach), (y1, -reach)):
+                    cv2.line(picture, (x, y), (x + inward, y), colour, line, cv2.LINE_AA)
+                    cv2.line(picture, (x, y), (x, y + down), colour, line, cv2.LINE_AA)
+        size = _text_px(*picture.shape[:2])
+        text = f"{'fake' if self._fake(score) else 'real'} {score:.2f}"
+        above = y0 - line - round(1.35 * size)
+        write_text(picture, text, (x0 - line // 2, y1 + line if above < 0 else above), size, PANEL, behind=colour)
 
     def panel(self, width: int, height: int) -> Rgb:
         """What stands below every frame: the verdict, and the score over time with its threshold.
@@ -165,23 +177,27 @@ class Painter:
         """
         if self._panel is not None and self._panel.shape[1] == width:
             return self._panel
-        panel = np.empty((max(LEAST_PANEL_PX, round(height * PANEL_RATIO)), width, 3), np.uint8)
+        size = _text_px(height, width)
+        panel = np.empty((max(LEAST_PANEL_PX, round(min(height, width) * PANEL_RATIO)), width, 3), np.uint8)
         panel[:] = PANEL
-        score, size = self.prediction.score or 0.0, _text_px(height)
+        score, threshold = self.prediction.score or 0.0, self.prediction.threshold
         pad = size // 2
-        verdict = f"{(self.prediction.label or '').upper()}  {score:.0%} fake"
-        used = write_text(panel, verdict, (pad, pad), size, self._colour(score))
-        note = self.prediction.detector
-        if used + 4 * pad + size * len(note) * 0.6 < width:
-            write_text(panel, note, (width - pad, pad), size, MUTED, right=True)
+        used = pad + write_text(panel, (self.prediction.label or "").upper(), (pad, pad), size, self._colour(score))
+        for note in (f"score {score:.2f}", f"fake from {threshold:.2f}", self.prediction.detector):
+            if used + 2 * pad + text_width(note, size) <= width - pad:
+                used += 2 * pad + write_text(panel, note, (used + 2 * pad, pad), size, MUTED)
         self._draw_timeline(panel)
         self._panel = panel
         return panel
 
     def _frame_area(self, panel: Rgb) -> tuple[int, int, int, int]:
+        """Where the timeline is: x0, y0, x1, y1 (px), right of its labels and above the moment's."""
         height, width = panel.shape[:2]
-        pad = max(6, height // 10)
-        return pad, round(height * 0.45), width - pad, height - pad
+        size = self._label_px(panel)
+        return round(2.8 * size), height // 4 + size // 2, width - size, height - 2 * size
+
+    def _label_px(self, panel: Rgb) -> int:
+        return max(11, panel.shape[0] // 10)
 
     def _place(self, panel: Rgb, time_s: float, score: float) -> tuple[int, int]:
         x0, y0, x1, y1 = self._frame_area(panel)
@@ -198,34 +214,52 @@ class Painter:
         if len(self.frames) < 2:
             self._draw_meter(panel)
             return
-        x0, _, x1, _ = self._frame_area(panel)
+        x0, y0, x1, y1 = self._frame_area(panel)
+        line, size = _line_px(panel, 60), self._label_px(panel)
+        for y, text in ((y0, "fake"), (y1, "real")):
+            cv2.line(panel, (x0, y), (x1, y), RULE, line)
+            write_text(panel, text, (x0 - size // 3, y - round(0.7 * size)), size, MUTED, right=True)
         level = self._place(panel, 0.0, self.prediction.threshold)[1]
-        for x in range(x0, x1, 10):
-            cv2.line(panel, (x, level), (min(x + 4, x1), level), MUTED, 1)
+        for x in range(x0, x1, 10 * line):
+            cv2.line(panel, (x, level), (min(x + 4 * line, x1), level), MUTED, line)
         for first, second in pairwise(self.frames):
             start = self._place(panel, first.time_s or 0.0, first.score)
             end = self._place(panel, second.time_s or 0.0, second.score)
-            cv2.line(panel, start, end, self._colour((first.score + second.score) / 2), 2, cv2.LINE_AA)
+            cv2.line(panel, start, end, self._colour((first.score + second.score) / 2), line, cv2.LINE_AA)
         for frame in self.frames:
-            place = self._place(panel, frame.time_s or 0.0, frame.score)
-            cv2.circle(panel, place, 3, self._colour(frame.score), -1, cv2.LINE_AA)
+            place, colour = self._place(panel, frame.time_s or 0.0, frame.score), self._colour(frame.score)
+            cv2.circle(panel, place, 3 * line, colour, -1, cv2.LINE_AA)
+            if not self._fake(frame.score):
+                cv2.circle(panel, place, 2 * line, PANEL, -1, cv2.LINE_AA)
 
     def _draw_meter(self, panel: Rgb) -> None:
         """Of a single picture: a bar as long as its score, with a mark at the threshold."""
-        x0, y0, x1, y1 = self._frame_area(panel)
-        top = (y0 + y1) // 2
+        _, y0, x1, y1 = self._frame_area(panel)
+        x0, line, size = panel.shape[1] - x1, _line_px(panel, 60), self._label_px(panel)
         score = self.prediction.score or 0.0
-        cv2.rectangle(panel, (x0, top), (x1, y1), (52, 57, 64), -1)
-        cv2.rectangle(panel, (x0, top), (round(x0 + score * (x1 - x0)), y1), self._colour(score), -1)
+        cv2.rectangle(panel, (x0, y0), (x1, y1), RULE, -1)
+        cv2.rectangle(panel, (x0, y0), (round(x0 + score * (x1 - x0)), y1), self._colour(score), -1)
         mark = round(x0 + self.prediction.threshold * (x1 - x0))
-        cv2.line(panel, (mark, top - 4), (mark, y1 + 3), INK, 2)
+        cv2.line(panel, (mark, y0 - 3 * line), (mark, y1 + 3 * line), INK, 2 * line)
+        write_text(panel, "real", (x0, y1 + size // 4), size, MUTED)
+        write_text(panel, "fake", (x1, y1 + size // 4), size, MUTED, right=True)
 
     def _draw_now(self, panel: Rgb, frame: Frame) -> None:
-        if len(self.frames) > 1:
-            _, y0, _, y1 = self._frame_area(panel)
-            x = self._place(panel, frame.time_s or 0.0, 0.0)[0]
-            cv2.line(panel, (x, y0 - 4), (x, y1 + 4), INK, 1)
+        """The moment on the timeline, with its time and frame number."""
+        if len(self.frames) < 2:
+            return
+        _, y0, _, y1 = self._frame_area(panel)
+        line, size, time_s = _line_px(panel, 60), self._label_px(panel), frame.time_s or 0.0
+        x = self._place(panel, time_s, 0.0)[0]
+        cv2.line(panel, (x, y0), (x, y1 + size // 3), INK, line)
+        text = f"{time_s:.2f} s, frame {frame.index}"
+        write_text(panel, text, (x - text_width(text, size) // 2, y1 + size // 2), size, INK)
 
 
-def _text_px(height: int) -> int:
-    return max(LEAST_TEXT_PX, math.ceil(height * TEXT_RATIO))
+def _line_px(picture: Rgb, parts: int = 360) -> int:
+    """Width of a thin line: one of so many parts of the shorter side."""
+    return max(1, round(min(picture.shape[:2]) / parts))
+
+
+def _text_px(height: int, width: int) -> int:
+    return max(LEAST_TEXT_PX, math.ceil(min(height, width) * TEXT_RATIO))

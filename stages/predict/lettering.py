@@ -25,6 +25,11 @@ def _coverage(text: str, size_px: int) -> np.ndarray:
     return np.asarray(image)
 
 
+def text_width(text: str, size_px: int) -> int:
+    """Width of a line of text (px)."""
+    return _coverage(text, size_px).shape[1]
+
+
 def write_text(
     picture: Rgb,
     text: str,

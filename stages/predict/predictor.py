@@ -85,6 +85,14 @@ class Predictor:
         (found,) = self.stream([Input(Path(path))])
         return found
 
+    def inspect(self, path: Path | str) -> tuple[Prediction, Prepared | None]:
+        """Judge one file as predict does, and give also what was judged; None where there is nothing to judge."""
+        item = Input(Path(path))
+        (outcome,) = self._outcomes([Task("0", item.path, self.preparation)])
+        if outcome.value is None:
+            return self._failed(item, outcome.status, outcome.reason), None
+        return self._judge({"0": outcome.value}, [item])[0], outcome.value
+
     def predict_batch(self, paths: Iterable[Path | str]) -> list[Prediction]:
         """Judge many files, folders or patterns, in batches across files; one Prediction a file, in order."""
         return list(self.stream(expand(paths)))
@@ -133,13 +141,14 @@ class Predictor:
         """Score what several files gave, in batches across them."""
         if not prepared:
             return {}
-        scored = self.scorer.score(self._index(list(prepared.values())), how=self.how, top_k=self.top_k)
+        scored = self.scorer.score(self.index(list(prepared.values())), how=self.how, top_k=self.top_k)
         return {
             int(found.video_id): self._prediction(inputs[int(found.video_id)], found, prepared[found.video_id])
             for found in scored
         }
 
-    def _index(self, prepared: list[Prepared]) -> Index:
+    def index(self, prepared: list[Prepared]) -> Index:
+        """What the detector reads of some files, as Scorer.score takes it."""
         from stages.loading.av import hold_sequences
         from stages.loading.index import hold_crops
         from stages.scoring import sequence_settings

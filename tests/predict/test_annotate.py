@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from stages.media.frames import Frame, RgbPicture
-from stages.predict.annotate import FAKE, REAL, Painter, annotate_all
+from stages.predict.annotate import FAKE, LEAST_PANEL_PX, REAL, Painter, annotate_all
 from stages.predict.lettering import write_text
 from stages.predict.prediction import FrameScore, Prediction
 
@@ -41,8 +41,9 @@ def test_the_box_has_the_verdicts_colour_and_the_picture_stays_whole() -> None:
     painter = Painter(made())
     first, last = painter.paint(frame(0)), painter.paint(frame(10))
     assert first.shape[0] % 2 == first.shape[1] % 2 == 0
-    assert first.shape[0] >= 121 + 64
-    assert tuple(first[40, 20]) == REAL
+    assert first.shape[0] >= 121 + LEAST_PANEL_PX
+    assert tuple(first[59, 20]) == REAL
+    assert tuple(first[40, 20]) == (90, 90, 90)  # real: corners alone
     assert tuple(last[40, 60]) == FAKE
     assert tuple(first[100, 150]) == (90, 90, 90)
 
@@ -50,8 +51,18 @@ def test_the_box_has_the_verdicts_colour_and_the_picture_stays_whole() -> None:
 def test_the_timeline_marks_the_moment() -> None:
     painter = Painter(made())
     panels = [painter.paint(frame(index))[121:].astype(int) for index in (0, 10)]
-    changed = np.abs(panels[0] - panels[1]).sum(axis=(0, 2)) > 0
-    assert 0 < changed.sum() < 20  # two thin lines in different places
+    changed = np.abs(panels[0] - panels[1]).sum(axis=2) > 0
+    assert changed.sum(axis=1).max() < 100  # of 162 columns: a label of the moment
+    assert 0 < changed[50:80].sum(axis=1).max() < 20  # two thin lines in different places
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 360), (360, 640), (3840, 2160), (64, 48)])
+def test_the_panel_fits_any_frame(width: int, height: int) -> None:
+    panel = Painter(made()).panel(width, height)
+    assert panel.shape[1] == width
+    bright = np.argwhere(panel.max(axis=2) > 150)
+    assert bright[:, 0].min() < panel.shape[0] / 4  # the verdict above, the timeline below
+    assert bright[:, 0].max() > panel.shape[0] / 2
 
 
 def test_text_is_cut_at_the_border_and_drawn_inside() -> None:

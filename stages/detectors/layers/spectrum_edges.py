@@ -44,7 +44,7 @@ class LogSpectrum(nn.Module):
             fy = torch.fft.fftshift(torch.fft.fftfreq(x.shape[-2], device=x.device))
             fx = torch.fft.rfftfreq(x.shape[-1], device=x.device)
             radius = torch.sqrt(fy[:, None].square() + fx[None, :].square())
-            return torch.cat([magnitude, radius.expand(len(x), 1, *radius.shape)], dim=1)
+            return torch.cat([magnitude, radius.expand(x.shape[0], 1, *radius.shape)], dim=1)
 
 
 class SobelLaplacian(nn.Module):
