@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from stages.detectors import registry
+from stages.errors import UserError, run_cli
 from stages.host import cpu_count, tune_allocator
 from stages.params import load
 
@@ -76,7 +77,13 @@ def experiments() -> dict[str, str]:
 
 
 def run_missing() -> None:
-    """One experiment a detector, in temporary folders, so that the work tree stays as it is."""
+    """One experiment a detector, in temporary folders, so that the work tree stays as it is.
+
+    Raises:
+        UserError: there are changes that are not committed; an experiment would take them for the commit's.
+    """
+    if changed := git("status", "--porcelain", "--untracked-files=no").strip():
+        raise UserError(f"commit or undo first, since the results stand for a commit:\n{changed}")
     for name in registry.names():
         if name not in experiments():
             print(f"training {name}", flush=True)
@@ -155,8 +162,7 @@ def measure(name: str) -> dict[str, Any]:
 
     tune_allocator()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    ours, reference = (registry.build(each, {}).to(device) for each in (name, REFERENCE))
+    ours = registry.build(name, {}).to(device)
 
     def step(detector: Any, size: int, *, train: bool) -> float:
         batch = {key: value.to(device) for key, value in detector.example_batch(size).items()}
@@ -172,10 +178,17 @@ def measure(name: str) -> dict[str, Any]:
             torch.cuda.synchronize()
         return time.perf_counter() - start
 
+    step(ours, 1, train=True)  # what libraries load on first use is not the step's
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    held = 0
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
     step(ours, MEMORY_BATCH, train=True)
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     if device == "cuda":
-        memory = torch.cuda.max_memory_allocated() / 2**20
+        memory = (torch.cuda.max_memory_allocated() - held) / 2**20
+    reference = registry.build(REFERENCE, {}).to(device)
     step(reference, BATCH, train=True)
     times = [(step(ours, BATCH, train=True), step(reference, BATCH, train=True)) for _ in range(ROUNDS)]
     step(ours, BATCH, train=False)
@@ -246,4 +259,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_cli(main)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from stages.detectors.addnet import ADDNet
-from stages.detectors.addnet import Settings as ADDNetSettings
 from stages.detectors.base import Batch
 from stages.detectors.layers.bandpass import BandpassLayer
+from stages.detectors.layers.masked_xception import MaskedXception, MaskedXceptionSettings
 from stages.detectors.registry import register
 
 
-class Settings(ADDNetSettings):
+class Settings(MaskedXceptionSettings):
     """`detectors.addnet_bandpass`."""
 
     kernel_size: int = Field(31, ge=3, le=127)  # taps of each blur; odd
@@ -28,7 +27,7 @@ class Settings(ADDNetSettings):
 
 
 @register("addnet_bandpass", Settings)
-class ADDNetBandpass(ADDNet):
+class ADDNetBandpass(MaskedXception):
     """A learned difference of Gaussians, then ADDNet.
 
     Input, output and parameters: those of ADDNet, and two widths. The widths are reported each epoch.

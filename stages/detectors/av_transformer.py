@@ -59,6 +59,7 @@ class Settings(DetectorSettings):
     negatives: int = Field(4, ge=1, le=16)  # wrong soundtracks that the sync loss sets against the right one
     temperature: float = Field(0.1, gt=0.0)  # of the sync loss
     sync_weight: float = Field(1.0, ge=0.0)
+    calibrate_on_fakes: bool = False  # true: validation fakes too decide calibration and threshold
     stop_gradient: bool = True  # the density does not train the features; false with sync_weight 0 lets them collapse
 
     @model_validator(mode="after")
@@ -130,6 +131,11 @@ class AVTransformer(Detector):
             min_scale=settings.min_scale,
             temporal=settings.temporal,
         )
+
+    @property
+    def calibrates_on_fakes(self) -> bool:
+        """See Detector."""
+        return self.options.calibrate_on_fakes
 
     def _stack(self, layers: int) -> TemporalStack:
         s = self.options

@@ -92,6 +92,11 @@ class Detector(nn.Module, ABC):
                 groups["backbone" if name.startswith(self.backbone_prefixes) else "head"].append(parameter)
         return groups
 
+    @property
+    def calibrates_on_fakes(self) -> bool:
+        """Of an anomaly detector: may calibration and threshold look at validation fakes?"""
+        return False
+
     def epoch_report(self) -> dict[str, float]:
         """Figures to log after each epoch, such as a learned filter's width."""
         return {}

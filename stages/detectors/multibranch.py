@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from stages.detectors.base import Batch, Detector, classification, pool
 from stages.detectors.layers.checkpoint import run_modules
 from stages.detectors.layers.encoders import EFFICIENTNET_STAGES, run_stages
+from stages.detectors.layers.sharpen import SharpenSoft
 from stages.detectors.layers.spectrum_edges import LogSpectrum, SobelLaplacian, conv_tower
 from stages.detectors.losses import AdaptiveFocalLoss
 from stages.detectors.pretrained import make_backbone
@@ -27,6 +28,10 @@ class Settings(ImageSettings):
     image_size: int = Field(224, ge=64, le=2048)
     drop_rate: float = Field(0.4, ge=0.0, lt=1.0)
     attention_reduction: int = Field(16, ge=1)  # bottleneck of the attention over the features
+    sharpen_below: float = Field(
+        0.0015, ge=0.0
+    )  # a picture is soft when its Laplacian (luma in [0, 1]) varies less; 0: off
+    sharpen_amount: float = Field(1.0, ge=0.0, le=5.0)  # of detail added to a soft picture
     focal_gamma: float = Field(2.0, ge=0.0)
     focal_gamma_ramp: float = Field(0.25, ge=0.0, le=1.0)  # share of the training until gamma is reached; 0: at once
     focal_decay: float = Field(0.99, ge=0.0, lt=1.0)  # how slowly the class weights follow the classes seen
@@ -36,6 +41,7 @@ class Settings(ImageSettings):
 class MultiBranch(Detector):
     """Four views of a face crop, concatenated, re-weighed, classified.
 
+        soft pictures are found and sharpened first (layers/sharpen.py)
         EfficientNet-B4, pooled                                      1792
         multi-scale: maps at strides 4, 8, 16, 32, 1x1 conv, pooled   960 = 64 + 128 + 256 + 512
         frequency: log spectrum, four strided convolutions, pooled    256
@@ -56,6 +62,7 @@ class MultiBranch(Detector):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, image_size=settings.image_size)
         self.drop_rate = settings.drop_rate
+        self.sharpen = SharpenSoft(settings.sharpen_below, settings.sharpen_amount)
         self.backbone = make_backbone("efficientnet_b4", settings.pretrained)
         self.scales = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
@@ -74,6 +81,8 @@ class MultiBranch(Detector):
     def features(self, image: Tensor) -> Tensor:
         """The four views, concatenated: (B, 3, H, W) -> (B, 3136)."""
         saving = self.gradient_checkpointing
+        mean, std = (image.new_tensor(each).view(1, 3, 1, 1) for each in (self.mean, self.std))
+        image = (self.sharpen(self.unnormalise(image)) - mean) / std
         x, start, multi_scale = image, 0, []
         for (last, _, _), project in zip(_SCALES, self.scales, strict=True):
             x = run_stages(self.backbone, EFFICIENTNET_STAGES[start : last + 1], x, checkpointed=saving)

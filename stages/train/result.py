@@ -38,18 +38,17 @@ def load_best(module: Training, workspace: Workspace) -> int:
 
 
 @torch.inference_mode()
-def raw_scores(module: Training, device: str) -> np.ndarray:
-    """An anomaly detector's uncalibrated scores of the real validation videos [shape=(N,)], to calibrate on."""
+def raw_scores(module: Training, device: str) -> tuple[np.ndarray, np.ndarray]:
+    """An anomaly detector's uncalibrated scores of the validation videos, and their labels [shape=(N,) each]."""
     detector, data = module.detector.to(device).eval(), module.data
-    real = data.val.index.labels == 0
-    parts = []
+    scored, labels = [], []
     for raw in make_loader(data.val, data.val_sampler(module.recipe.eval_batch_size), module.loader_settings):
         if len(raw["rows"]):
             inputs = to_inputs(raw, device, mean=detector.mean, std=detector.std)
             inputs.pop("label")
-            scores = detector.score(detector(inputs)).float().cpu().numpy()
-            parts.append(scores[real[raw["rows"].numpy()]])
-    return np.concatenate(parts)
+            scored.append(detector.score(detector(inputs)).float().cpu().numpy())
+            labels.append(data.val.index.labels[raw["rows"].numpy()])
+    return np.concatenate(scored), np.concatenate(labels)
 
 
 def find_threshold(labels: np.ndarray, scores: np.ndarray) -> bundle.Threshold:
@@ -69,6 +68,9 @@ def find_threshold(labels: np.ndarray, scores: np.ndarray) -> bundle.Threshold:
 def judge(module: Training, info: bundle.BundleInfo, device: str) -> tuple[bundle.BundleInfo, pa.Table]:
     """Score the validation videos as evaluate scores others, and choose the threshold on them.
 
+    An anomaly detector is calibrated on real videos, and its threshold lets 95 % of them pass: it sees no fake, unless
+    its settings say `calibrate_on_fakes`.
+
     Args:
         module: with the best weights.
         info: complete but for the calibration and the threshold.
@@ -76,12 +78,16 @@ def judge(module: Training, info: bundle.BundleInfo, device: str) -> tuple[bundl
     Returns:
         The completed info, and the predictions of the validation videos (schema.PREDICTIONS).
     """
+    use_fakes = not module.anomaly or module.detector.calibrates_on_fakes
     if module.anomaly:
-        info = info.model_copy(update={"calibration": fit_anomaly(raw_scores(module, device))})
+        raw, known_labels = raw_scores(module, device)
+        fakes = raw[known_labels == 1] if use_fakes else None
+        info = info.model_copy(update={"calibration": fit_anomaly(raw[known_labels == 0], fakes)})
     index = module.data.val.index
     found = Scorer(module.detector, info, device=device).score(index)
     labels = index.videos.labels
-    known = [n for n, video in enumerate(found) if video.score is not None and labels[n] >= 0]
+    seen = {0, 1} if use_fakes else {0}
+    known = [n for n, video in enumerate(found) if video.score is not None and labels[n] in seen]
     scores = np.array([found[n].score for n in known], dtype=np.float64)
     info = info.model_copy(update={"threshold": find_threshold(labels[known], scores)})
     rows = prediction_rows(index.videos, found, info, threshold=info.threshold.value)

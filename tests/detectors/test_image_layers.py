@@ -1,5 +1,6 @@
 """Layers of the image detectors against plain references."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,7 @@ from stages.detectors.layers.encoders import efficientnet_map_size, xception_map
 from stages.detectors.layers.frequency import FrequencyBranch, FrequencyFilter
 from stages.detectors.layers.graph_reasoning import GraphReasoning
 from stages.detectors.layers.guided_attention import GuidedAttention
+from stages.detectors.layers.sharpen import SharpenSoft
 from stages.detectors.layers.spectrum_edges import LogSpectrum, SobelLaplacian
 
 
@@ -171,6 +173,39 @@ def test_sobel_and_laplacian_of_a_ramp_and_a_parabola():
     torch.testing.assert_close(out[1], torch.full((4, 4), 2.0), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(out[3], torch.zeros(4, 4))
     torch.testing.assert_close(out[5], torch.full((4, 4), 2.0 / 4.0))  # second derivative 2, kernel divided by 4
+
+
+def picture(seed: int = 0) -> np.ndarray:
+    """Fine texture, RGB in [0, 1]."""
+    return np.random.default_rng(seed).random((64, 64, 3)).astype(np.float32)
+
+
+def as_batch(*pictures: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+
+
+def test_softness_is_opencvs_variance_of_the_laplacian():
+    for sigma in (0.5, 1.0, 3.0):
+        image = cv2.GaussianBlur(picture(), (0, 0), sigma)
+        grey = image @ np.array([0.299, 0.587, 0.114], np.float32)
+        expected = cv2.Laplacian(grey, cv2.CV_32F, ksize=1)[1:-1, 1:-1].var()
+        assert SharpenSoft(0.1, 1.0).softness(as_batch(image)).item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_only_soft_pictures_are_sharpened():
+    sharp, soft = picture(), cv2.GaussianBlur(picture(), (0, 0), 3.0)
+    layer = SharpenSoft(0.0015, 1.0)
+    out = layer(as_batch(sharp, soft))
+    torch.testing.assert_close(out[0], as_batch(sharp)[0], rtol=0, atol=0)
+    taps = cv2.getGaussianKernel(5, 0, cv2.CV_32F)  # OpenCV's 5 taps for sigma 0 are the binomial ones
+    smooth = cv2.sepFilter2D(soft, -1, taps, taps, borderType=cv2.BORDER_REFLECT_101)
+    np.testing.assert_allclose(out[1].permute(1, 2, 0), np.clip(2 * soft - smooth, 0, 1), atol=1e-5)
+    assert layer.softness(out)[1] > layer.softness(as_batch(soft))[0]
+
+
+def test_nothing_is_sharpened_below_zero():
+    soft = as_batch(cv2.GaussianBlur(picture(), (0, 0), 3.0))
+    torch.testing.assert_close(SharpenSoft(0.0, 1.0)(soft), soft, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("size", "xception", "efficientnet"), [(64, 4, 4), (128, 8, 8), (224, 14, 14), (299, 19, 19)])
