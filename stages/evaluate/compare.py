@@ -11,7 +11,7 @@ import pyarrow as pa
 from stages.errors import UserError
 from stages.evaluate.bootstrap import distribution, interval, p_value
 from stages.evaluate.metrics import Figures, Sample, undefined
-from stages.evaluate.predictions import read_predictions
+from stages.evaluate.predictions import read_predictions, select
 from stages.params import EvaluateParams
 
 FIGURES = ("auc", "ap", "eer", "acc", "balanced_acc", "tpr_at_1pct_fpr", "log_loss", "brier", "ece")
@@ -26,20 +26,20 @@ def compare_files(first: Path, second: Path, params: EvaluateParams) -> dict[str
 def compare(first: pa.Table, second: pa.Table, params: EvaluateParams) -> dict[str, Any]:
     """Differences B - A of the video figures, with interval and p-value.
 
-    The same resamples of videos serve both detectors, so what makes a video hard for both cancels.
+    The same resamples of videos serve both detectors, so what makes a video hard for both cancels. Videos without a
+    score are treated as `evaluate.missing` says, by each side.
 
     Args:
         first, second: predictions A and B on one dataset, each with its own threshold.
-        params: resamples, seed, confidence, bins.
+        params: resamples, seed, confidence, bins, and what becomes of videos without a score.
     Returns:
-        `videos` compared, `left_out`, and a row a figure: a, b, difference, low, high, p; None where undefined.
+        `videos` compared; `left_out`: how many labelled videos of A and of B are not among them; and a row a figure: a, b, difference, low, high, p; None where undefined.
     Raises:
-        UserError: no labelled video was scored by both, or their labels differ.
+        UserError: no labelled video was scored by both, or their labels differ; or a labelled video has no score and
+            `evaluate.missing` is `error`.
     """
-    rows = [
-        {row["video_id"]: row for row in table.to_pylist() if row["score"] is not None and row["label"] is not None}
-        for table in (first, second)
-    ]
+    tables = (first, second)
+    rows = [{row["video_id"]: row for row in select(table, params).rows} for table in tables]
     both = [video_id for video_id in rows[0] if video_id in rows[1]]
     if not both:
         raise UserError("no labelled video was scored in both predictions: are they of the same dataset?")
@@ -58,7 +58,10 @@ def compare(first: pa.Table, second: pa.Table, params: EvaluateParams) -> dict[s
     values = [side.values() for side in sides]
     return {
         "videos": len(both),
-        "left_out": len(rows[0].keys() | rows[1].keys()) - len(both),
+        "left_out": {
+            side: len(table) - table.column("label").null_count - len(both)
+            for side, table in zip("ab", tables, strict=True)
+        },
         "detectors": [next(iter(side.values()))["detector"] for side in rows],
         "confidence": params.confidence,
         "resamples": params.resamples,
@@ -79,11 +82,12 @@ def _row(a: float, b: float, differences: np.ndarray, params: EvaluateParams) ->
 
 def in_words(found: dict[str, Any]) -> str:
     """The comparison as a table for a terminal."""
-    a, b = found["detectors"]
+    (a, b), left_out = found["detectors"], found["left_out"]
     lines = [
         f"A: {a}  {found.get('a', '')}",
         f"B: {b}  {found.get('b', '')}",
-        f"{found['videos']} videos that both scored ({found['left_out']} left out), {found['resamples']} resamples",
+        f"{found['videos']} videos of both; left out: {left_out['a']} of A's, {left_out['b']} of B's labelled videos; "
+        f"{found['resamples']} resamples",
         "",
         f"{'figure':18}{'A':>9}{'B':>9}{'B - A':>9}   {found['confidence']:.0%} interval       p",
     ]
