@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages.errors import UserError
-from stages.evaluate.bootstrap import distribution, interval, p_value
+from stages.evaluate.bootstrap import MIN_VIDEOS, distribution, interval, p_value, separated
 from stages.evaluate.metrics import Figures, Sample, undefined
 from stages.evaluate.predictions import read_predictions, select
 from stages.params import EvaluateParams
@@ -27,7 +27,9 @@ def compare(first: pa.Table, second: pa.Table, params: EvaluateParams) -> dict[s
     """Differences B - A of the video figures, with interval and p-value.
 
     The same resamples of videos serve both detectors, so what makes a video hard for both cancels. Videos without a
-    score are treated as `evaluate.missing` says, by each side.
+    score are treated as `evaluate.missing` says, by each side. Where both part the classes wholly, the AUC's interval is made of the two
+    bounds of bootstrap.separated; where one alone does, its AUC counts as known, and the interval is that much too
+    narrow. Below MIN_VIDEOS of a class there are no intervals and no p-values.
 
     Args:
         first, second: predictions A and B on one dataset, each with its own threshold.
@@ -50,6 +52,8 @@ def compare(first: pa.Table, second: pa.Table, params: EvaluateParams) -> dict[s
             "against different labels (picture alone, or picture and sound) and cannot be compared."
         )
     labels = np.array([rows[0][video_id]["label"] for video_id in both])
+    counts = [int((labels == label).sum()) for label in (0, 1)]
+    few = any(0 < count < MIN_VIDEOS for count in counts)
     sides = []
     for side in rows:
         scores = np.array([side[video_id]["score"] for video_id in both])
@@ -66,18 +70,35 @@ def compare(first: pa.Table, second: pa.Table, params: EvaluateParams) -> dict[s
         "confidence": params.confidence,
         "resamples": params.resamples,
         "figures": {
-            name: _row(values[0][name], values[1][name], drawn[1][name] - drawn[0][name], params)
+            name: _row(
+                name, *(side[name] for side in values), None if few else _drawn(name, drawn), min(counts), params
+            )
             | ({"reason": undefined(name, sides[0].cells(), "video")} if np.isnan(values[0][name]) else {})
             for name in FIGURES
         },
     }
 
 
-def _row(a: float, b: float, differences: np.ndarray, params: EvaluateParams) -> dict[str, Any]:
+def _drawn(name: str, drawn: list[dict[str, np.ndarray]]) -> np.ndarray:
+    return drawn[1][name] - drawn[0][name]
+
+
+def _row(
+    name: str, a: float, b: float, differences: np.ndarray | None, pairs: int, params: EvaluateParams
+) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(("a", "b", "difference", "low", "high", "p"))
     if np.isnan(a) or np.isnan(b):
-        return dict.fromkeys(("a", "b", "difference", "low", "high", "p"))
-    low, high = interval(differences, params.confidence) or (None, None)
-    return {"a": a, "b": b, "difference": b - a, "low": low, "high": high, "p": p_value(differences)}
+        return row
+    row |= {"a": a, "b": b, "difference": b - a}
+    if differences is None:
+        return row
+    row["low"], row["high"] = interval(differences, params.confidence) or (None, None)
+    row["p"] = p_value(differences)
+    if name == "auc":  # each bound may fail half as often, so that both hold as often as one alone
+        sides = [separated(value, pairs, (1 + params.confidence) / 2) for value in (a, b)]
+        if sides[0] is not None and sides[1] is not None:
+            row["low"], row["high"] = sides[1][0] - sides[0][1], sides[1][1] - sides[0][0]
+    return row
 
 
 def in_words(found: dict[str, Any]) -> str:

@@ -67,6 +67,15 @@ def test_videos_without_a_score_are_treated_as_the_params_say() -> None:
         compare(first, second, QUICK.model_copy(update={"missing": "error"}))
 
 
+def test_two_that_part_the_classes_may_still_differ() -> None:
+    made = table(*(row(f"v{i}", i % 2, 0.2 + 0.6 * (i % 2)) for i in range(20)))
+    auc = compare(made, made, QUICK)["figures"]["auc"]
+    assert (auc["low"], auc["high"]) == pytest.approx((0.025**0.1 - 1, 1 - 0.025**0.1))
+    assert auc["p"] == 1.0
+    few = compare(made.slice(0, 8), made.slice(0, 8), QUICK)["figures"]["auc"]
+    assert (few["difference"], few["low"], few["high"], few["p"]) == (0.0, None, None, None)
+
+
 def test_each_keeps_its_own_threshold() -> None:
     first = table(row("a", 1, 0.9, threshold=0.5), row("b", 0, 0.1, threshold=0.5))
     second = table(row("a", 1, 0.3, threshold=0.2), row("b", 0, 0.1, threshold=0.2))
