@@ -27,15 +27,16 @@ def compare(first: pa.Table, second: pa.Table, params: EvaluateParams) -> dict[s
     """Differences B - A of the video figures, with interval and p-value.
 
     The same resamples of videos serve both detectors, so what makes a video hard for both cancels. Videos without a
-    score are treated as `evaluate.missing` says, by each side. Where both part the classes wholly, the AUC's interval is made of the two
-    bounds of bootstrap.separated; where one alone does, its AUC counts as known, and the interval is that much too
-    narrow. Below MIN_VIDEOS of a class there are no intervals and no p-values.
+    score are treated as `evaluate.missing` says, by each side. Where both part the classes wholly, the AUC's interval
+    is made of the two bounds of bootstrap.separated; where one alone does, its AUC counts as known, and the interval is
+    that much too narrow. Below MIN_VIDEOS of a class there are no intervals and no p-values.
 
     Args:
         first, second: predictions A and B on one dataset, each with its own threshold.
         params: resamples, seed, confidence, bins, and what becomes of videos without a score.
     Returns:
-        `videos` compared; `left_out`: how many labelled videos of A and of B are not among them; and a row a figure: a, b, difference, low, high, p; None where undefined.
+        `videos` compared; `left_out`: how many labelled videos of A and of B are not among them; and a row a figure: a,
+        b, difference, low, high, p; None where undefined.
     Raises:
         UserError: no labelled video was scored by both, or their labels differ; or a labelled video has no score and
             `evaluate.missing` is `error`.
@@ -71,7 +72,7 @@ def compare(first: pa.Table, second: pa.Table, params: EvaluateParams) -> dict[s
         "resamples": params.resamples,
         "figures": {
             name: _row(
-                name, *(side[name] for side in values), None if few else _drawn(name, drawn), min(counts), params
+                name, values[0][name], values[1][name], None if few else _drawn(name, drawn), min(counts), params
             )
             | ({"reason": undefined(name, sides[0].cells(), "video")} if np.isnan(values[0][name]) else {})
             for name in FIGURES

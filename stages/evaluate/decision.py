@@ -44,8 +44,8 @@ def decide(
     own = info.evaluation.aggregation
     if wanted != "auto" and "mouths" in info.inputs:
         raise UserError(
-            f"the video score {wanted} is asked for, but {info.detector} gives a video's sequence one score and combines no "
-            "frames: set it to auto."
+            f"the video score {wanted} is asked for, but {info.detector} gives a video's sequence one "
+            "score and combines no frames: set it to auto."
         )
     if wanted in ("auto", own):
         return own, info.threshold.value, validation

@@ -135,8 +135,8 @@ def _to_mind(each: Section, run: Run) -> list[str]:
         )
     if video["ece"] is not None and video["ece"] > video["ece_if_calibrated_p95"]:
         notes.append(
-            f"On {name} the scores are no honest probabilities (calibration error {video['ece']:.2f}; honest ones on as "
-            f"many videos have {video['ece_if_calibrated']:.2f} on average, 95 % below "
+            f"On {name} the scores are no honest probabilities (calibration error {video['ece']:.2f}; honest ones on "
+            f"as many videos have {video['ece_if_calibrated']:.2f} on average, 95 % below "
             f"{video['ece_if_calibrated_p95']:.2f})."
         )
     return notes + [f"Splits of {name}: {escape(warning)}" for warning in each.warnings]
