@@ -70,6 +70,7 @@ def compare(first: pa.Table, second: pa.Table, params: EvaluateParams) -> dict[s
         "detectors": [next(iter(side.values()))["detector"] for side in rows],
         "confidence": params.confidence,
         "resamples": params.resamples,
+        "no_interval": f"fewer than {MIN_VIDEOS} videos of a class are too few for intervals" if few else None,
         "figures": {
             name: _row(
                 name, values[0][name], values[1][name], None if few else _drawn(name, drawn), min(counts), params
@@ -120,4 +121,5 @@ def in_words(found: dict[str, Any]) -> str:
         bounds = "undefined" if row["low"] is None else f"[{row['low']:+.4f}, {row['high']:+.4f}]"
         p = "" if row["p"] is None else f"{row['p']:.4f}"
         lines.append(f"{name:18}{row['a']:9.4f}{row['b']:9.4f}{row['difference']:+9.4f}   {bounds:20}{p:>7}")
+    lines += [f"undefined: {found['no_interval']}"] if found["no_interval"] else []
     return "\n".join(lines)
