@@ -9,6 +9,7 @@ import numpy as np
 
 from scripts.browser import Browser, address, find_browser
 from stages.errors import UserError, run_cli
+from stages.evaluate.report.crops import laid_over
 from stages.media.image import decode, decode_grey
 from stages.schema import FACES, MASKS, SPLITS
 from stages.store import Shards, read_table, write_bytes
@@ -24,7 +25,7 @@ CAPTION = 24  # px
 
 
 def sheet() -> np.ndarray:
-    """One row of crops and one of masked crops a category, RGB uint8."""
+    """One row of crops and one of their attention masks in colours a category, RGB uint8."""
     faces, masks = Shards(DATASET / "faces", FACES), Shards(DATASET / "masks", MASKS)
     videos = read_table(DATASET / "splits.parquet", SPLITS).to_pylist()
     rows = []
@@ -38,9 +39,9 @@ def sheet() -> np.ndarray:
             data = masks.read(video_id, ["mask"]).column(0)[middle].as_py()
             mask = decode_grey(data)
             small = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-            weight = cv2.resize(mask, (SIDE, SIDE), interpolation=cv2.INTER_AREA)[..., None] / 255
+            weight = cv2.resize(mask, (SIDE, SIDE), interpolation=cv2.INTER_AREA) / 255
             crops.append(small)
-            masked.append((small * (0.2 + 0.8 * weight)).astype(np.uint8))
+            masked.append(laid_over(small, weight))
         caption = np.full((CAPTION, SIDE * COLUMNS, 3), 255, np.uint8)
         cv2.putText(caption, category, (6, CAPTION - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (40, 40, 40), 1, cv2.LINE_AA)
         rows += [caption, np.hstack(crops), np.hstack(masked)]

@@ -11,6 +11,8 @@ Compute = Callable[[np.ndarray], dict[str, np.ndarray]]
 CHUNK_ITEMS = 1_000_000
 # An interval is given only if the figure is defined in this share of the resamples.
 MIN_DEFINED = 0.5
+# And only of a sample with so many videos of each class that is there.
+MIN_VIDEOS = 5
 
 
 def resample(n_videos: int, resamples: int, seed: int, items: int) -> Iterator[np.ndarray]:
@@ -40,13 +42,33 @@ def distribution(compute: Compute, n_videos: int, items: int, *, resamples: int,
 
 
 def interval(values: np.ndarray, confidence: float) -> tuple[float, float] | None:
-    """The percentile interval of a bootstrap distribution; None where the figure is undefined too often."""
+    """The percentile interval of a bootstrap distribution; None where the figure is undefined too often.
+
+    Near the ends of a figure's range it is too narrow: the 95 % interval of a true AUC of 0.95 holds it in about 78 %
+    of samples of 10 videos a class and in 87 % of 20 a class; with `separated` for parted samples in 97 % and 89 %.
+    """
     defined = values[~np.isnan(values)]
     if defined.size == 0 or defined.size < MIN_DEFINED * values.size:
         return None
     tail = (1 - confidence) / 2
     low, high = np.quantile(defined, [tail, 1 - tail])
     return (float(low), float(high))
+
+
+def separated(auc: float, pairs: int, confidence: float) -> tuple[float, float] | None:
+    """The one-sided interval of the AUC of a sample whose classes are wholly parted; None of any other sample.
+
+    Every resample of such a sample is parted too, so the bootstrap says nothing. But n real and n fake videos make n
+    pairs without a video in common, in each of which the fake scores higher with probability AUC: were it below
+    (1 - confidence)^(1/n), all n would come out right in fewer than 1 - confidence of all samples.
+
+    Args:
+        auc: of the sample.
+        pairs: n, videos of the rarer class.
+        confidence: of the interval.
+    """
+    bound = (1 - confidence) ** (1 / pairs)
+    return {1.0: (bound, 1.0), 0.0: (0.0, 1 - bound)}.get(auc)
 
 
 def p_value(differences: np.ndarray) -> float | None:

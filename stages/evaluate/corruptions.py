@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from typing import NamedTuple
 
 import av
@@ -23,8 +24,8 @@ class Corruption(NamedTuple):
     moves: bool = False
 
 
-def _each(change: Callable[[Rgb, float], Rgb]) -> Harm:
-    return lambda crops, strength: [change(crop, strength) for crop in crops]
+def _each(change: Callable[[Rgb, float], Rgb], crops: list[Rgb], strength: float) -> list[Rgb]:
+    return [change(crop, strength) for crop in crops]
 
 
 def jpeg(crop: Rgb, quality: float) -> Rgb:
@@ -102,12 +103,12 @@ def _pixels(values: NDArray[np.float64]) -> Rgb:
 
 
 CORRUPTIONS: dict[str, Corruption] = {
-    "jpeg": Corruption(_each(jpeg)),
+    "jpeg": Corruption(partial(_each, jpeg)),
     "h264": Corruption(h264),
-    "blur": Corruption(_each(blur)),
-    "noise": Corruption(_each(noise)),
-    "downscale": Corruption(_each(downscale)),
-    "brightness": Corruption(_each(brightness)),
-    "contrast": Corruption(_each(contrast)),
-    "shift": Corruption(_each(shift), moves=True),
+    "blur": Corruption(partial(_each, blur)),
+    "noise": Corruption(partial(_each, noise)),
+    "downscale": Corruption(partial(_each, downscale)),
+    "brightness": Corruption(partial(_each, brightness)),
+    "contrast": Corruption(partial(_each, contrast)),
+    "shift": Corruption(partial(_each, shift), moves=True),
 }

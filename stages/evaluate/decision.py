@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 import pyarrow as pa
 
-from stages.bundle import VALIDATION
+from stages.bundle import VALIDATION, best_threshold
 from stages.errors import UserError
-from stages.evaluate.metrics import Ranking, Sample, divide
 from stages.evaluate.predictions import read_predictions
 
 if TYPE_CHECKING:
@@ -39,9 +38,15 @@ def decide(
         The combination; the threshold: the bundle's own, or chosen anew on validation where another combination is
         wanted; the validation predictions under that combination.
     Raises:
-        UserError: another combination is wanted and there are no validation scores of both classes to choose on.
+        UserError: another combination is wanted of a detector that scores a sequence as one, or there are no
+            validation scores of both classes to choose on.
     """
     own = info.evaluation.aggregation
+    if wanted != "auto" and "mouths" in info.inputs:
+        raise UserError(
+            f"the video score {wanted} is asked for, but {info.detector} gives a video's sequence one "
+            "score and combines no frames: set it to auto."
+        )
     if wanted in ("auto", own):
         return own, info.threshold.value, validation
     how = cast("Combination", wanted)
@@ -55,7 +60,7 @@ def decide(
     labels, scores = np.array([row["label"] for row in rows]), np.array([row["score"] for row in rows])
     if len(set(labels.tolist())) < 2:
         raise UserError(f"evaluate.video_score is {wanted}: validation lacks one class, so no threshold can be chosen.")
-    return how, best_threshold(labels, scores), again
+    return how, best_threshold(labels, scores)[0], again
 
 
 def recombined(table: pa.Table, how: Combination, top_k: int) -> pa.Table:
@@ -70,20 +75,3 @@ def recombined(table: pa.Table, how: Combination, top_k: int) -> pa.Table:
     ]
     place = table.column_names.index("score")
     return table.set_column(place, table.schema.field("score"), pa.array(scores, pa.float64()))
-
-
-def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
-    """The threshold of the best balanced accuracy, in the middle of a gap between two scores; of equals the widest.
-
-    Args:
-        labels: 0 or 1 [shape=(V,)], both present.
-        scores: in [0, 1] [shape=(V,)].
-    """
-    sample = Sample.of(labels, scores)
-    ranking = Ranking.of(sample)
-    tp, fp = ranking.counts(np.ones((1, sample.n_videos), np.int32))
-    balanced = (divide(tp, tp[:, -1:]) - divide(fp, fp[:, -1:]))[0]  # twice that, less 1
-    bounds = np.concatenate([[1.0], ranking.thresholds, [0.0]])  # falling; the first k thresholds are called fake
-    best = np.flatnonzero(balanced >= balanced.max() - 1e-12)
-    chosen = best[np.argmax(bounds[best] - bounds[best + 1])]
-    return float((bounds[chosen] + bounds[chosen + 1]) / 2)

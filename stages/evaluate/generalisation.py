@@ -28,12 +28,14 @@ def generalisation(detector: str, trained_on: str, evaluated: Mapping[str, Mappi
     for name, found in evaluated.items():
         video, covered = found["video"], found["coverage"]
         auc = video["auc"]
+        bounds = next(value for key, value in found.items() if key.startswith("interval_"))
         rows[name] = {
             "seen": name == trained_on,
             "videos": covered["videos"],
             "judged": covered["judged"],
             **{figure: video[figure] for figure in FIGURES},
-            "auc_interval": _interval(found),
+            "auc_interval": bounds["video"]["auc"],
+            "auc_interval_method": bounds["auc_interval_method"]["video"],
             "auc_drop": None if auc is None or own_auc is None else round(own_auc - auc, DIGITS),
         }
         reasons = {item["figure"]: item["reason"] for item in found["undefined"]}
@@ -52,11 +54,6 @@ def generalisation(detector: str, trained_on: str, evaluated: Mapping[str, Mappi
         "by_method": {name: methods for name, found in evaluated.items() if (methods := _by_method(found))},
         "undefined": undefined,
     }
-
-
-def _interval(found: Mapping[str, Any]) -> list[float] | None:
-    bounds = next(value for name, value in found.items() if name.startswith("interval_"))
-    return bounds["video"].get("auc")
 
 
 def _no_reference(trained_on: str, own: Mapping[str, Any] | None) -> str:

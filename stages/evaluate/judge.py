@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stages.evaluate.bootstrap import distribution, interval
+from stages.evaluate.bootstrap import MIN_VIDEOS, distribution, interval, separated
 from stages.evaluate.metrics import Figures, Sample, calibration, losses, undefined
 from stages.evaluate.predictions import Judged, coverage, select
-from stages.evaluate.reliability import fit_temperature, with_temperature
+from stages.evaluate.reliability import ece_if_calibrated, fit_temperature, with_temperature
 from stages.params import EvaluateParams
 
 DIGITS = 6
@@ -64,7 +64,13 @@ def judge(
         for name, sample in (("video", judged.videos), ("frame", judged.frames))
     }
     values = {name: level(found, name, reasons) for name, found in figures.items()}
-    bounds = {name: intervals(found, values[name], params) for name, found in figures.items()}
+    interval_name = f"interval_{round(params.confidence * 100)}"
+    bounds = {
+        name: intervals(found, values[name], params, f"{interval_name}.{name}", reasons)
+        for name, found in figures.items()
+    }
+    values["video"] |= honest(judged, params, reasons)
+    methods = {name: auc_method(found, bounds[name]["auc"]) for name, found in figures.items()}
     return {
         "detector": table.column("detector")[0].as_py() if table.num_rows else None,
         "video_score": video_score,
@@ -77,7 +83,7 @@ def judge(
         "identities": identities(judged, threshold),
         **against_any_fake(table, threshold, params, reasons),
         **leading_silence(table, params, reasons),
-        f"interval_{round(params.confidence * 100)}": bounds,
+        interval_name: {**bounds, "auc_interval_method": methods},
         "undefined": reasons.found,
     }
 
@@ -99,19 +105,60 @@ def level(figures: Figures, name: str, reasons: Reasons) -> dict[str, Any]:
     return {**values, "confusion": cells}
 
 
-def intervals(figures: Figures, values: Mapping[str, Any], params: EvaluateParams) -> dict[str, list[float] | None]:
-    """The bootstrap interval of each value that is defined; None where it is not, or too seldom."""
+def intervals(
+    figures: Figures, values: Mapping[str, Any], params: EvaluateParams, where: str, reasons: Reasons
+) -> dict[str, list[float] | None]:
+    """The interval of each value: bootstrap over videos, or bootstrap.separated for the AUC of parted classes.
+
+    Args:
+        figures: of the sample.
+        values: by name; an undefined one has no interval.
+        params: resamples, seed, confidence.
+        where: under which it is noted why a defined figure has no interval: a class has fewer than MIN_VIDEOS, or the
+            bootstrap says nothing, as (nearly) all resamples come to one value.
+        reasons: where that is noted.
+    """
     sample = figures.sample
-    names = [name for name in values if name != "confusion"]
-    if sample.scores.size == 0:
-        return dict.fromkeys(names)
-    found = distribution(figures, sample.n_videos, sample.scores.size, resamples=params.resamples, seed=params.seed)
-    return {name: None if values[name] is None else _bounds(found[name], params.confidence) for name in names}
+    found: dict[str, list[float] | None] = {name: None for name in values if name != "confusion"}
+    names = [name for name in found if values[name] is not None]
+    if not names:
+        return found
+    counts = [sample.videos_of(label) for label in (0, 1)]
+    for count, word in zip(counts, ("real", "fake"), strict=True):
+        if 0 < count < MIN_VIDEOS:
+            reasons.found.append({"figure": where, "reason": f"{count} {word} videos are too few for an interval"})
+            return found
+    drawn = distribution(figures, sample.n_videos, sample.scores.size, resamples=params.resamples, seed=params.seed)
+    flat = []
+    for name in names:
+        bounds = interval(drawn[name], params.confidence)
+        if name == "auc":
+            bounds = separated(figures.values()["auc"], min(counts), params.confidence) or bounds
+        if bounds is not None and bounds[0] < bounds[1]:
+            found[name] = [round(bound, DIGITS) for bound in bounds]
+        else:
+            flat.append(name)
+    if flat:
+        reason = f"resamples do not tell how uncertain these are: {', '.join(flat)}"
+        reasons.found.append({"figure": where, "reason": reason})
+    return found
 
 
-def _bounds(values: np.ndarray, confidence: float) -> list[float] | None:
-    found = interval(values, confidence)
-    return None if found is None else [round(bound, DIGITS) for bound in found]
+def auc_method(figures: Figures, bounds: list[float] | None) -> str | None:
+    """How the AUC's interval was made: `exact` of wholly parted classes, else `bootstrap`; None without an interval."""
+    if bounds is None:
+        return None
+    return "exact" if figures.values()["auc"] in (0.0, 1.0) else "bootstrap"
+
+
+def honest(judged: Judged, params: EvaluateParams, reasons: Reasons) -> dict[str, float | None]:
+    """The videos' calibration error if their scores were honest: its mean, and what 95 % of draws stay below."""
+    found = (math.nan, math.nan)
+    if judged.scores.size:
+        found = ece_if_calibrated(judged.scores, params.bins, params.seed)
+    names = ("ece_if_calibrated", "ece_if_calibrated_p95")
+    why = "no labelled video was scored"
+    return {name: reasons.number(value, f"video.{name}", why) for name, value in zip(names, found, strict=True)}
 
 
 def calibrated(
@@ -186,12 +233,14 @@ def _group(
     shown = {
         key: reasons.number(values[key], f"{where}.{key}", undefined(key, cells, "video")) for key in GROUP_FIGURES
     }
+    bounds = intervals(figures, {"auc": shown["auc"]}, params, f"{where}.auc_interval", reasons)["auc"]
     return {
         "videos": int(own.sum()),
         "fake": int(judged.labels[own].sum()),
         "acc": round(float(right[own].mean()), DIGITS),
         **shown,
-        "auc_interval": intervals(figures, {"auc": shown["auc"]}, params)["auc"],
+        "auc_interval": bounds,
+        "auc_interval_method": auc_method(figures, bounds),
     }
 
 

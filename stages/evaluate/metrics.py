@@ -53,6 +53,10 @@ class Sample:
             raise ValueError("a score is no probability in [0, 1]")
         return cls(labels, scores, videos, int(videos.max(initial=-1)) + 1)
 
+    def videos_of(self, label: int) -> int:
+        """How many videos have an item of this label."""
+        return int(np.unique(self.videos[self.labels == label]).size)
+
     def where(self, keep: np.ndarray) -> Sample:
         """The items at which `keep` [shape=(N,)] holds, under the same video numbers."""
         return Sample(self.labels[keep], self.scores[keep], self.videos[keep], self.n_videos)

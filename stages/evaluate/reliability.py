@@ -12,6 +12,8 @@ from stages.evaluate.metrics import EPSILON, Sample, bin_of
 
 # Beyond these the scores are all but steps, or all but constant: no temperature is reported.
 TEMPERATURES = (0.02, 50.0)
+# Of labels, to see what calibration error chance alone makes.
+DRAWS = 1000
 # The optimum is bracketed to this relative width.
 _PRECISION = 1e-6
 
@@ -36,6 +38,23 @@ def reliability_curve(sample: Sample, bins: int) -> list[dict[str, Any]]:
         }
         for b in np.flatnonzero(items)
     ]
+
+
+def ece_if_calibrated(scores: np.ndarray, bins: int, seed: int) -> tuple[float, float]:
+    """The calibration error that these very scores would have were they honest: its mean, and what 95 % stay below.
+
+    With few videos it is far from 0: each bin's share of fakes strays from its mean score by chance.
+
+    Args:
+        scores: probability of fake [shape=(N,)], N >= 1; labels are drawn from them.
+        bins: of equal width.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    which = bin_of(scores, bins)
+    gaps = [np.bincount(which, (rng.random(scores.size) < scores) - scores, bins) for _ in range(DRAWS)]
+    errors = np.abs(gaps).sum(axis=1) / scores.size
+    return float(errors.mean()), float(np.quantile(errors, 0.95))
 
 
 def logit(scores: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -179,9 +178,14 @@ class _HarmedTables:
 
     def __init__(self, tables: Tables, corruption: Corruption, strength: float) -> None:
         self.tables, self.corruption, self.strength = tables, corruption, strength
-        self.read_images = lru_cache(maxsize=1)(self._images)
+        self._held: tuple[str, list[bytes]] | None = None
 
     def _images(self, video_id: str) -> list[bytes]:
+        if self._held is None or self._held[0] != video_id:
+            self._held = (video_id, self._harmed(video_id))
+        return self._held[1]
+
+    def _harmed(self, video_id: str) -> list[bytes]:
         stored = self.tables.read(video_id, ["image"]).column("image").to_pylist()
         pictures = {n: picture for n, data in enumerate(stored) if (picture := decode(data)) is not None}
         harmed = dict(zip(pictures, _encoded(pictures, self.corruption, self.strength), strict=True))
@@ -193,4 +197,4 @@ class _HarmedTables:
         if "image" not in table.column_names:
             return table
         place = table.column_names.index("image")
-        return table.set_column(place, table.schema.field("image"), pa.array(self.read_images(video_id), pa.binary()))
+        return table.set_column(place, table.schema.field("image"), pa.array(self._images(video_id), pa.binary()))

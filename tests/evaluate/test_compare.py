@@ -52,7 +52,30 @@ def test_only_videos_that_both_scored_are_compared() -> None:
     second = table(row("a", 1, 0.8), row("b", 0, 0.1), row("c", 0, None), row("e", 1, 0.9))
     found = compare(first, second, QUICK)
     assert found["videos"] == 2
-    assert found["left_out"] == 2
+    assert found["left_out"] == {"a": 1, "b": 2}
+    assert "left out: 1 of A's, 2 of B's labelled videos" in in_words(found)
+
+
+def test_videos_without_a_score_are_treated_as_the_params_say() -> None:
+    first = table(row("a", 1, 0.9), row("b", 0, 0.1), row("c", 0, 0.2))
+    second = table(row("a", 1, 0.8), row("b", 0, 0.1), row("c", 0, None))
+    counted = compare(first, second, QUICK.model_copy(update={"missing": "score", "missing_score": 0.7}))
+    assert counted["videos"] == 3
+    assert counted["left_out"] == {"a": 0, "b": 0}
+    assert counted["figures"]["acc"]["b"] == pytest.approx(2 / 3)
+    with pytest.raises(UserError, match="1 of 3 labelled test videos have no score"):
+        compare(first, second, QUICK.model_copy(update={"missing": "error"}))
+
+
+def test_two_that_part_the_classes_may_still_differ() -> None:
+    made = table(*(row(f"v{i}", i % 2, 0.2 + 0.6 * (i % 2)) for i in range(20)))
+    auc = compare(made, made, QUICK)["figures"]["auc"]
+    assert (auc["low"], auc["high"]) == pytest.approx((0.025**0.1 - 1, 1 - 0.025**0.1))
+    assert auc["p"] == 1.0
+    found = compare(made.slice(0, 8), made.slice(0, 8), QUICK)
+    assert "undefined: fewer than 5 videos" in in_words(found)
+    few = found["figures"]["auc"]
+    assert (few["difference"], few["low"], few["high"], few["p"]) == (0.0, None, None, None)
 
 
 def test_each_keeps_its_own_threshold() -> None:

@@ -35,10 +35,37 @@ def test_video_and_frame_figures_with_intervals_around_them() -> None:
     for name in ("video", "frame"):
         for key, bounds in figures["interval_95"][name].items():
             assert bounds is not None, key
+            assert bounds[0] < bounds[1]
             assert bounds[0] <= figures[name][key] <= bounds[1] or key in ("tpr_at_0p1pct_fpr", "ece"), key
     assert figures["undefined"] == [
         item for item in figures["undefined"] if item["figure"].startswith(("calibrated", "by_"))
     ]
+
+
+def test_parted_classes_have_an_exact_interval() -> None:
+    """Ten pairs, all right: an AUC under 0.05 ** (1/10) would give that in fewer than 5 % of samples."""
+    made = table(*(row(f"v{i}", i % 2, 0.2 + 0.6 * (i % 2)) for i in range(20)))
+    figures = run(made)
+    found = figures["interval_95"]
+    for name in ("video", "frame"):  # frames of ten videos are no more than ten pairs
+        assert found[name]["auc"] == [round(0.05**0.1, 6), 1.0]
+        assert found[name]["eer"] is None
+        assert "auc" not in reason(figures, f"interval_95.{name}").split(": ")[1].split(", ")
+    assert found["auc_interval_method"] == {"video": "exact", "frame": "exact"}
+    swap = figures["by_method"]["swap"]
+    assert (swap["auc_interval"], swap["auc_interval_method"]) == ([round(0.05**0.1, 6), 1.0], "exact")
+    turned = run(table(*(row(f"v{i}", i % 2, 0.8 - 0.6 * (i % 2)) for i in range(20))))
+    assert turned["interval_95"]["video"]["auc"] == [0.0, round(1 - 0.05**0.1, 6)]
+    assert run(random_table())["interval_95"]["auc_interval_method"]["video"] == "bootstrap"
+
+
+def test_too_few_videos_of_a_class_have_no_interval() -> None:
+    figures = run(table(*(row(f"v{i}", int(i < 4), 0.3 + 0.01 * i) for i in range(30))))
+    assert set(figures["interval_95"]["video"].values()) == {None}
+    assert figures["interval_95"]["auc_interval_method"]["video"] is None
+    assert reason(figures, "interval_95.video") == "4 fake videos are too few for an interval"
+    assert figures["by_method"]["swap"]["auc_interval"] is None
+    assert reason(figures, "by_method.swap.auc_interval") == "4 fake videos are too few for an interval"
 
 
 def test_each_kind_of_fake_is_set_against_all_reals() -> None:

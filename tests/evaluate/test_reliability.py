@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.evaluate.metrics import Sample
-from stages.evaluate.reliability import fit_temperature, logit, reliability_curve, with_temperature
+from stages.evaluate.metrics import Sample, calibration, losses
+from stages.evaluate.reliability import ece_if_calibrated, fit_temperature, logit, reliability_curve, with_temperature
 
 
 def test_reliability_curve_by_hand() -> None:
@@ -16,6 +16,18 @@ def test_reliability_curve_by_hand() -> None:
     low, high = reliability_curve(sample, 5)
     assert low == {"low": 0.0, "high": 0.2, "items": 2, "mean_score": 0.125, "fake_share": 0.5}
     assert high == {"low": 0.8, "high": 1.0, "items": 2, "mean_score": 0.95, "fake_share": 1.0}
+
+
+def test_honest_scores_of_few_videos_have_a_calibration_error() -> None:
+    rng = np.random.default_rng(4)
+    scores = rng.random(20)
+    mean, most = ece_if_calibrated(scores, 15, seed=0)
+    assert 0.15 < mean < most < 0.45
+    own = [calibration(losses(Sample.of(rng.random(20) < scores, scores), 15).sum(0)[None])["ece"] for _ in range(400)]
+    assert np.mean(own) == pytest.approx(mean, abs=0.02)
+    assert np.mean(np.array(own) > most) == pytest.approx(0.05, abs=0.035)
+    assert ece_if_calibrated(np.tile(scores, 500), 15, seed=0)[1] < 0.02
+    assert ece_if_calibrated(scores, 15, seed=0) == (mean, most)
 
 
 @pytest.mark.parametrize("true", [0.4, 1.0, 3.0])

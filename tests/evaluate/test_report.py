@@ -15,9 +15,9 @@ from stages.errors import UserError
 from stages.evaluate.generalisation import generalisation
 from stages.evaluate.judge import judge
 from stages.evaluate.predictions import select
-from stages.evaluate.report.build import write_report, write_section
+from stages.evaluate.report.build import judges, write_report, write_section
 from stages.evaluate.report.crops import Example, as_data, laid_over, most_confident
-from stages.evaluate.report.gather import DatasetFacts, Section, code_hash, read_curves
+from stages.evaluate.report.gather import DatasetFacts, Section, code_hash, imported, read_curves
 from stages.evaluate.report.page import Run, render
 from stages.evaluate.report.section import Pictures, render_section
 from stages.evaluate.run import evaluate
@@ -78,7 +78,7 @@ def page(each: DatasetFacts, pictures: Pictures | None = None, **changes: Any) -
     info = make_info(make_detector("xception"), **{"train": train, **changes})
     html = render_section(each, pictures or Pictures(), anomaly=info.calibration is not None)
     section = Section(
-        "made", each.figures, each.robustness.get("mean_drop"), each.splits.get("warnings", []), html, "c0"
+        "made", each.figures, each.robustness.get("mean_drop"), each.splits.get("warnings", []), html, "c0", {}
     )
     found = generalisation("xception", "made", {"made": each.figures})
     run = Run(info, "made", [section], {"train_loss": [(0.0, 0.7), (1.0, 0.5)], "val_auc": [(0.0, 0.6)]}, found)
@@ -181,7 +181,21 @@ def test_to_keep_in_mind_follows_the_figures() -> None:
     assert "does not fit this dataset" in said
     large = page(facts_of(random_table(reals=300, fakes=300, shift=9.0))).text
     assert "judged test videos" not in large
+    assert "is 0." in page(facts_of(random_table())).text.split("50 judged test videos")[1][:60]
     assert "does not fit" not in large
+
+
+def test_dishonest_scores_are_told_from_few_videos() -> None:
+    """Twenty honest scores have a large calibration error by chance; rash ones have more than chance gives."""
+    rng = np.random.default_rng(1)
+    scores = rng.random(20)
+    labels = (rng.random(20) < scores).astype(int)
+    rows = [row(f"v{i}", int(label), float(score)) for i, (label, score) in enumerate(zip(labels, scores, strict=True))]
+    honest = facts_of(table(*rows))
+    assert honest.figures["video"]["ece"] > 0.1
+    assert "no honest probabilities" not in page(honest).text
+    rash = [row(f"v{i}", i // 2 % 2, 0.02 + 0.96 * (i % 2)) for i in range(20)]
+    assert "no honest probabilities" in page(facts_of(table(*rash))).text
 
 
 def test_sections_and_page_from_files(tmp_path: Path) -> None:
@@ -206,6 +220,7 @@ def test_sections_and_page_from_files(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in written] == before
     found = read(before[1].decode())
     assert "speaks for fake" in found.text
+    assert "judged made" in found.text
     assert any("attention mask" in words for words in found.pictures)
     assert str(tmp_path) not in before[1].decode()
     figures = json.loads((tmp_path / "metrics/generalisation.json").read_text())
@@ -245,14 +260,31 @@ def test_heat_is_laid_over_and_keeps_the_picture() -> None:
     assert (shown[3, 3] >= 100).all()
 
 
-def test_curves_and_code_hash(tmp_path: Path) -> None:
+def test_curves(tmp_path: Path) -> None:
     (tmp_path / "val_auc.tsv").write_text("step\tval_auc\n0\t0.5\n1\t0.75\n")
     assert read_curves(tmp_path) == {"val_auc": [(0.0, 0.5), (1.0, 0.75)]}
-    (tmp_path / "room").mkdir()
-    for name in ("a.py", "room/b.py", "other.py"):
-        (tmp_path / name).write_text("x = 1\n")
-    before = code_hash(tmp_path, ["a.py", "room"])
-    (tmp_path / "other.py").write_text("x = 2\n")
-    assert code_hash(tmp_path, ["a.py", "room"]) == before
-    (tmp_path / "room/b.py").write_text("x = 2\n")
-    assert code_hash(tmp_path, ["a.py", "room"]) != before
+
+
+def test_the_code_hash_follows_imports(tmp_path: Path) -> None:
+    folder = tmp_path / "stages"
+    (folder / "room").mkdir(parents=True)
+    (folder / "a.py").write_text("import json\ndef f():\n    from stages.room import b\n")
+    (folder / "room/__init__.py").write_text("")
+    (folder / "room/b.py").write_text("from stages.c import x\n")
+    for name in ("c.py", "other.py"):
+        (folder / name).write_text("x = 1\n")
+    found = imported(folder, [folder / "a.py"])
+    assert [str(path.relative_to(folder)) for path in found] == ["a.py", "c.py", "room/__init__.py", "room/b.py"]
+    before = code_hash(folder, found)
+    (folder / "other.py").write_text("x = 2\n")
+    assert code_hash(folder, found) == before
+    (folder / "c.py").write_text("x = 2\n")
+    assert code_hash(folder, found) != before
+
+
+@pytest.mark.parametrize("name", ["addnet", "av_transformer"])
+def test_the_code_that_judges_is_all_that_decides_a_score(name: str) -> None:
+    found = {str(path.relative_to(ROOT / "stages")) for path in judges(name)}
+    assert {"bundle.py", "scoring.py", f"detectors/{name}.py", "evaluate/judge.py", "loading/index.py"} <= found
+    assert {f"detectors/{part}.py" for part in ("base", "registry", "calibration")} <= found
+    assert not {"train/run.py", "detectors/xception.py"} & found

@@ -48,7 +48,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     info = make_info(make_detector("xception"), train={"params": {"dataset": "made"}}, data={LONG: "0" * 64})
     html = render_section(each, Pictures(shown, shown, shown), anomaly=False)
     curves = {"train_loss": [(0.0, 0.7), (1.0, 0.5)], "val_auc": [(0.0, 0.6), (1.0, 0.7)]}
-    sections = [Section(name, each.figures, 0.1, [LONG], html, "0" * 64) for name in ("made", "a_second_dataset")]
+    sections = [
+        Section(name, each.figures, 0.1, [LONG], html, "0" * 64, {"torch": "2.0"})
+        for name in ("made", "a_second_dataset")
+    ]
     found = generalisation("xception", "made", {each.name: each.figures for each in sections})
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(render(Run(info, "made", sections, curves, found)), encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,20 @@ def test_a_shift_moves_the_mask_along(folder: Path) -> None:
     np.testing.assert_array_equal(decode_mask(blurred.masks.get(7)), before)
     assert not np.array_equal(decode(moved.images.get(7)), decode(index.images.get(7)))
     assert decode(moved.images.get(5)) is None  # what could not be read before cannot be read now
+
+
+@pytest.mark.parametrize("name", ["addnet", "av_transformer"])
+def test_a_harmed_index_travels_to_a_worker_process(folder: Path, name: str) -> None:
+    info = make_info(make_detector(name))
+    index = load_index(folder, load_videos(folder, info.target, {"test"}), info)
+    for kind in CORRUPTIONS:
+        harmed = harm(index, CORRUPTIONS[kind], 20)
+        there = pickle.loads(pickle.dumps(harmed))
+        if name == "addnet":
+            assert there.images.get(0) == harmed.images.get(0)
+        else:
+            video_id = index.videos.ids[0]
+            assert there.mouths.read(video_id).equals(harmed.mouths.read(video_id))
 
 
 def test_few_frames_are_spread_over_each_video(folder: Path) -> None:

@@ -5,21 +5,38 @@ In two steps, so that DVC makes a dataset's section anew only when that dataset'
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import stages
 from stages import bundle
 from stages.evaluate.generalisation import generalisation
-from stages.evaluate.report.gather import SECTIONS, Section, code_hash, gather, read_curves, read_section
+from stages.evaluate.report.gather import SECTIONS, Section, code_hash, gather, imported, read_curves, read_section
 from stages.evaluate.report.page import Run, render
 from stages.params import Params
 from stages.store import write_bytes, write_json
 
 CODE = Path(stages.__file__).parent
 CURVES = Path("metrics/plots/train/plots/metrics")
-# Under stages/, beside the detector's own file: what dvc.yaml has as the code that judges.
-JUDGES = ("bundle.py", "scoring.py", "detectors/base.py", "detectors/layers", "evaluate", "loading")
+
+
+def judges(detector: str) -> list[Path]:
+    """The files that decide what this stage says of a detector: the stage's, the detector's, and all they import."""
+    found = imported(CODE, [CODE / "evaluate" / "__main__.py", CODE / "detectors" / f"{detector}.py"])
+    return [path for path in found if not path.is_relative_to(CODE / "datasets")]  # params.py knows their settings
+
+
+def _versions(names: Iterable[str]) -> dict[str, str]:
+    """Versions here of the packages by which the training is recorded."""
+    found = {"python": platform.python_version()}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found.setdefault(name, version(name))
+    return found
 
 
 def write_section(name: str, params: Params, model: Path = bundle.FOLDER, root: Path = Path()) -> Path:
@@ -52,7 +69,8 @@ def write_section(name: str, params: Params, model: Path = bundle.FOLDER, root: 
         mean_drop=facts.robustness.get("mean_drop"),
         warnings=facts.splits.get("warnings", []),
         html=render_section(facts, pictures, anomaly=info.calibration is not None),
-        code=code_hash(CODE, [*JUDGES, f"detectors/{info.detector}.py"]),
+        code=code_hash(CODE, judges(info.detector)),
+        packages=_versions(info.packages),
     )
     path = root / SECTIONS / f"{name}.json"
     write_json(path, asdict(section))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import hashlib
 from collections.abc import Iterable
@@ -40,7 +41,7 @@ class Section:
 
     Fields:
         name: the dataset. figures: its evaluate.json. mean_drop: under harm. warnings: of the splits' audit.
-        html: the part itself. code: sha256 of the code that judged.
+        html: the part itself. code: sha256 of the code that judged. packages: versions that judged.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Section:
     warnings: list[str]
     html: str
     code: str
+    packages: dict[str, str]
 
 
 def gather(name: str, params: EvaluateParams, root: Path = Path()) -> DatasetFacts:
@@ -98,19 +100,39 @@ def read_curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
     return curves
 
 
-def code_hash(folder: Path, parts: Iterable[str]) -> str:
+def imported(folder: Path, starts: Iterable[Path]) -> list[Path]:
+    """Source files and all of the package that they import, wherever in the file, through any number of others.
+
+    Args:
+        folder: of the package, such as stages/.
+        starts: files in it.
+    """
+    found: set[Path] = set()
+    waiting = list(starts)
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [str(node.module), *(f"{node.module}.{name}" for name in names)]
+            own = [name.split(".")[1:] for name in names if name.split(".")[0] == folder.name]
+            for place in (folder.joinpath(*parts[:n]) for parts in own for n in range(len(parts) + 1)):
+                waiting += [each for each in (place.with_suffix(".py"), place / "__init__.py") if each.exists()]
+    return sorted(found)
+
+
+def code_hash(folder: Path, files: Iterable[Path]) -> str:
     """sha256 over source files' names and contents: the same code has the same hash, committed or not.
 
     Args:
         folder: stages/.
-        parts: its files and folders that count.
+        files: of it that count.
     """
     whole = hashlib.sha256()
-    for path in sorted(path for part in parts for path in _sources(folder / part)):
+    for path in sorted(files):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         whole.update(f"{path.relative_to(folder).as_posix()}\0{digest}\n".encode())
     return whole.hexdigest()
-
-
-def _sources(place: Path) -> Iterable[Path]:
-    return place.rglob("*.py") if place.is_dir() else [place]

@@ -14,7 +14,7 @@ from stages.evaluate.report.svg import Line, count_axis, interval_chart, line_ch
 
 COLOURS = ("ink", "fake", "real", "good", "violet", "soft")
 # When something is said under "To keep in mind".
-FEW_VIDEOS, LARGE_DROP, LARGE_GAP, LARGE_ECE = 100, 0.05, 0.15, 0.1
+FEW_VIDEOS, LARGE_DROP, LARGE_GAP = 100, 0.05, 0.15
 Curves = dict[str, list[tuple[float, float]]]
 
 
@@ -68,8 +68,9 @@ def _footer(run: Run) -> str:
     confidence = next(key for each in run.sections for key in each.figures if key.startswith("interval_"))
     percent = confidence.removeprefix("interval_")
     return (
-        f"<p>Brackets are {percent} % bootstrap intervals that resample videos. An interval of no width means that no "
-        "resample held an error, not that there is none to come.</p>"
+        f"<p>Brackets are {percent} % intervals from resampled videos (bootstrap); of an AUC of 0 or 1, about which "
+        "resamples say nothing, one-sided from pairs of videos. No brackets: too few videos for an interval, or all "
+        "resamples come to the same; not that the figure is certain.</p>"
     )
 
 
@@ -114,10 +115,9 @@ def _to_mind(each: Section, run: Run) -> list[str]:
     video, covered, name = each.figures["video"], each.figures["coverage"], f"<b>{escape(each.name)}</b>"
     notes = []
     if covered["judged"] < FEW_VIDEOS:
-        text = (
-            f"{name} has {covered['judged']} judged test videos: the intervals are wide, and single videos weigh much."
-        )
-        notes.append(text)
+        interval = _interval(each)["auc"]
+        wide = f"the interval of its AUC is {interval[1] - interval[0]:.2f} wide, and " if interval else ""
+        notes.append(f"{name} has {covered['judged']} judged test videos: {wide}single videos weigh much.")
     if covered["scored"] < covered["videos"]:
         lost = covered["videos"] - covered["scored"]
         notes.append(
@@ -133,8 +133,12 @@ def _to_mind(each: Section, run: Run) -> list[str]:
             f"On {name} the ranking (AUC {video['auc']:.3f}) is better than the verdicts (balanced accuracy "
             f"{video['balanced_acc']:.3f}): the threshold {each.figures['threshold']:.2f} does not fit this dataset."
         )
-    if video["ece"] is not None and video["ece"] > LARGE_ECE:
-        notes.append(f"On {name} the scores are no honest probabilities (calibration error {video['ece']:.2f}).")
+    if video["ece"] is not None and video["ece"] > video["ece_if_calibrated_p95"]:
+        notes.append(
+            f"On {name} the scores are no honest probabilities (calibration error {video['ece']:.2f}; honest ones on "
+            f"as many videos have {video['ece_if_calibrated']:.2f} on average, 95 % below "
+            f"{video['ece_if_calibrated_p95']:.2f})."
+        )
     return notes + [f"Splits of {name}: {escape(warning)}" for warning in each.warnings]
 
 
@@ -194,14 +198,22 @@ def _provenance(run: Run) -> str:
     settings = [[f"train.{escape(key)}", escape(_plain(value))] for key, value in train["params"].items()]
     settings += [[f"recipe.{escape(key)}", escape(_plain(value))] for key, value in train.get("recipe", {}).items()]
     settings += [[f"detector.{escape(key)}", escape(_plain(value))] for key, value in run.info.settings.items()]
-    versions = [[escape(name), escape(version)] for name, version in run.info.packages.items()]
+    versions = [
+        [
+            escape(name),
+            *(escape(each.get(name, "–")) for each in (run.info.packages, *(s.packages for s in run.sections))),
+        ]
+        for name in dict.fromkeys([*run.info.packages, *(name for each in run.sections for name in each.packages)])
+    ]
+    columns = ("package", "trained", *(f"judged {each.name}" for each in run.sections))
     found = run.info.threshold
     chosen = f"Threshold {found.value:.4f}, chosen on validation videos by {escape(found.criterion.replace('_', ' '))}."
     return (
-        f"<p>{chosen} With the same data, settings, code and versions the same page comes out.</p>"
+        f"<p>{chosen} With the same data, settings, code and versions the same page comes out. "
+        "The code is named by its hash; its revision is the last that <code>git log dvc.lock</code> shows.</p>"
         + table(("what", "sha256"), data, name="hashes of data and code", wrap=1)
         + details("Settings of the training", table(("setting", "value"), settings, name="settings", wrap=1))
-        + details("Versions of the packages", table(("package", "version"), versions, name="versions", wrap=1))
+        + details("Versions of the packages", table(columns, versions, name="versions"))
     )
 
 

@@ -125,7 +125,12 @@ def _numbers(each: DatasetFacts) -> str:
         for key, name in FIGURES
     ]
     parts = ["<h3>Figures</h3>", table(("figure", "videos", "frames"), rows, name="figures with intervals")]
-    calibrated = each.figures["calibrated"]
+    calibrated, video = each.figures["calibrated"], each.figures["video"]
+    if video["ece"] is not None:
+        parts.append(
+            f'<p class="note">Honest probabilities on as many videos have an expected calibration error of '
+            f"{number(video['ece_if_calibrated'])} on average, 95 % below {number(video['ece_if_calibrated_p95'])}.</p>"
+        )
     if calibrated["temperature"] is not None:
         parts.append(
             f'<p class="note">With the temperature {calibrated["temperature"]:.2f} fitted on validation: '
