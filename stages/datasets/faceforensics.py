@@ -30,6 +30,8 @@ ORIGINALS = ("youtube", "actors")
 COMPRESSIONS = {"c0": "c0", "raw": "c0", "c23": "c23", "c40": "c40"}
 HOLDS = "original_sequences/ and manipulated_sequences/, or real/, Deepfakes/, Face2Face/, ...; and splits/test.json"
 
+SELECTS = ("methods", "compression")
+
 _SPLIT = {"train": 720, "val": 140, "test": 140}
 OFFICIAL = tuple(
     OfficialPart({"category": category, "compression": compression}, videos, splits)

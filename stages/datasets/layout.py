@@ -4,6 +4,7 @@ A layout is a module in this folder. Its name is the layout's name in params.yam
 
     HOLDS: str                                     what the root folder must hold, for messages
     OFFICIAL: tuple[OfficialPart, ...]             the official counts, where there are any (optional)
+    SELECTS: tuple[str, ...]                       which of the entry's `methods` and `compression` it obeys (optional)
     def index(root: Path, entry: DatasetParams, /) -> Index
 """
 

@@ -53,6 +53,22 @@ def get(name: str) -> Layout:
     return known[name]
 
 
+def check(dataset: str, entry: DatasetParams) -> None:
+    """Whether the layout exists and obeys the entry's settings.
+
+    Raises:
+        UserError: there is no such layout, or `methods` or `compression` would have no effect in it.
+    """
+    selects = getattr(get(entry.layout), "SELECTS", ())
+    for name in ("methods", "compression"):
+        if getattr(entry, name) is not None and name not in selects:
+            able = ", ".join(each for each, layout in layouts().items() if name in getattr(layout, "SELECTS", ()))
+            raise UserError(
+                f"params.yaml: datasets.{dataset}.{name} has no effect in layout `{entry.layout}`, only in {able}: "
+                "remove the key, and take out of the folder what should not be used."
+            )
+
+
 def official(name: str) -> tuple[OfficialPart, ...]:
     """The official counts of a layout; empty where the set has none."""
     return tuple(getattr(get(name), "OFFICIAL", ()))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from stages.download.unpack import inside
 from stages.errors import UserError
 from stages.params import KaggleSource
 
@@ -17,13 +19,16 @@ INSTALL = "make kaggle"
 _CREDENTIALS = ("access_token", "access_token.txt", "kaggle.json", "credentials.json")
 
 
-def fetch(source: KaggleSource, folder: Path, key: str) -> list[Path]:
+def fetch(source: KaggleSource, folder: Path, key: str) -> dict[str, Path]:
     """Let the client fetch the files into `folder`; those that are there already are not fetched again.
+
+    The whole of a competition or data set, and each file of one, has a folder of its own there: what was fetched for
+    another selection stays out of this one.
 
     Args:
         key: of the source in params.yaml, for messages.
     Returns:
-        The files, in the order of their names.
+        Where the file is in the data set -> the file, in the order of the names.
     Raises:
         UserError: nothing named, no client, no credentials, or the client failed; the message says what to do.
     """
@@ -38,19 +43,24 @@ def fetch(source: KaggleSource, folder: Path, key: str) -> list[Path]:
             "and put the token into ~/.kaggle/access_token (chmod 600) or the variable KAGGLE_API_TOKEN. An older "
             "kaggle.json in ~/.kaggle/ serves too, and so does: .venv/bin/kaggle auth login"
         )
-    folder.mkdir(parents=True, exist_ok=True)
     if source.competition is not None:
-        command = [client, "competitions", "download", "-c", source.competition, "-p", str(folder)]
+        command = [client, "competitions", "download", "-c", source.competition]
         page = f"https://www.kaggle.com/c/{source.competition}/rules"
     else:
-        command = [client, "datasets", "download", "-d", str(source.dataset), "-p", str(folder)]
+        command = [client, "datasets", "download", "-d", str(source.dataset)]
         page = f"https://www.kaggle.com/datasets/{source.dataset}"
-    for extra in [["-f", name] for name in source.files] or [[]]:
-        _run([*command, *extra], key, page)
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    if not found:
-        raise UserError(f"{key}: Kaggle's client fetched nothing; look at {page}.")
-    return found
+    found: dict[str, Path] = {}
+    for name in source.files or [""]:
+        place = PurePosixPath(inside(name, f"{key}.files")).parent  # the client stores a file without its folders
+        chosen = [*command, *(["-f", name] if name else [])]
+        own = folder / hashlib.sha256("\0".join(chosen[1:]).encode()).hexdigest()[:24]
+        own.mkdir(parents=True, exist_ok=True)
+        _run([*chosen, "-p", str(own)], key, page)
+        fetched = {(place / path.relative_to(own)).as_posix(): path for path in own.rglob("*") if path.is_file()}
+        if not fetched:
+            raise UserError(f"{key}: Kaggle's client fetched nothing; look at {page}.")
+        found |= fetched
+    return dict(sorted(found.items()))
 
 
 def _client() -> str | None:

@@ -90,8 +90,7 @@ def _from_http(dataset: str, key: str, source: HttpSource, raw: Path) -> None:
 
 
 def _from_kaggle(dataset: str, key: str, source: KaggleSource, raw: Path) -> None:
-    folder = CACHE / dataset / "kaggle"
-    files = {path.relative_to(folder).as_posix(): path for path in kaggle.fetch(source, folder, key)}
+    files = kaggle.fetch(source, CACHE / dataset / "kaggle", key)
     _take(dataset, files, source, raw, unpacked=True)
 
 

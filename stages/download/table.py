@@ -35,7 +35,7 @@ def download(dataset: str, entry: DatasetParams, engine: EngineParams) -> dict[s
             case the table and the metrics are written all the same, so that the reasons can be looked at.
     """
     folder = dataset_folder(dataset)
-    registry.get(entry.layout)  # a wrong name is told before anything is fetched
+    registry.check(dataset, entry)  # a wrong layout or setting is told before anything is fetched
     root = bring(dataset, entry, folder / "raw", engine)
     index = registry.build_index(dataset, entry, root)
     with Cache(CACHE_ROOT / f"{dataset}.jsonl", root) as cache:

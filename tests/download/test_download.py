@@ -237,6 +237,18 @@ def test_a_folder_of_frames_is_one_video(project: Path) -> None:
     assert table("bench")[0]["sha256"] != before
 
 
+@pytest.mark.parametrize(("name", "value"), [("methods", ["FaceSwap"]), ("compression", "c23")])
+def test_a_selection_that_the_layout_does_not_make_is_refused(project: Path, name: str, value: object) -> None:
+    """Before anything is fetched; faceforensics selects by both."""
+    root = videos(project / "v", ["real/071.mp4", "FaceSwap/071_054.mp4"])
+    with pytest.raises(
+        UserError, match=rf"datasets\.mine\.{name} has no effect in layout `folder`, only in faceforensics"
+    ):
+        download("mine", entry(root, **{name: value}), ENGINE)
+    assert not Path("data").exists()
+    assert download("mine", entry(root, layout="faceforensics", **{name: value}), ENGINE)["videos"] == 2
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [

@@ -22,9 +22,13 @@ if "forbidden" in sys.argv:
     print("403 - Forbidden")
     sys.exit(1)
 with open(folder + "/../calls.txt", "a") as log:
-    log.write(" ".join(sys.argv[1:]) + "\\n")
-with zipfile.ZipFile(folder + "/set.zip", "w") as archive:
+    log.write(" ".join(word for word in sys.argv[1:] if word != folder) + "\\n")
+if "-f" in sys.argv and sys.argv[-3].endswith(".mp4"):
+    open(folder + "/" + sys.argv[-3].split("/")[-1], "w").close()
+    sys.exit()
+with zipfile.ZipFile(folder + "/" + sys.argv[4].replace("/", "-") + ".zip", "w") as archive:
     archive.writestr("train_sample_videos/metadata.json", "{{}}")
+    archive.writestr("of_" + sys.argv[4].replace("/", "_") + ".mp4", "")
 """
 
 
@@ -111,13 +115,33 @@ def test_the_extra_installs_nothing_beside_the_pinned_environment() -> None:
 def test_what_the_client_fetches_is_unpacked(home: Path) -> None:
     install(home)
     credentials(home)
-    entry = DatasetParams.model_validate(
-        {"layout": "dfdc", "source": {"kind": "kaggle", "competition": "c", "files": ["a.zip", "b.zip"]}}
-    )
+    assert brought(competition="c") == {"of_c.mp4", "train_sample_videos/metadata.json"}
+    assert (home / ".cache/download/x/kaggle/calls.txt").read_text() == "competitions download -c c -p\n"
+
+
+def test_raw_holds_what_is_selected_now_and_nothing_of_earlier_selections(home: Path) -> None:
+    install(home)
+    credentials(home)
+    assert brought(competition="c", files=["a/1.mp4", "b/1.mp4", "2.mp4"]) == {"a/1.mp4", "b/1.mp4", "2.mp4"}
+    assert brought(competition="c", files=["b/1.mp4"]) == {"b/1.mp4"}
+    assert brought(competition="d", files=["2.mp4"]) == {"2.mp4"}
+    assert brought(competition="d") == {"of_d.mp4", "train_sample_videos/metadata.json"}
+    assert brought(dataset="o/d") == {"of_o_d.mp4", "train_sample_videos/metadata.json"}
+    cached = [path.name for path in (home / ".cache/download/x/kaggle").rglob("*.mp4")]
+    assert sorted(cached) == ["1.mp4", "1.mp4", "2.mp4", "2.mp4"]  # kept, by competition and file
+    calls = (home / ".cache/download/x/kaggle/calls.txt").read_text().splitlines()
+    assert calls[0] == "competitions download -c c -f a/1.mp4 -p"
+
+
+def test_a_file_name_that_leads_out_of_the_dataset_is_refused(home: Path) -> None:
+    install(home)
+    credentials(home)
+    with pytest.raises(UserError, match=r"source\.files.*leads out of the folder"):
+        kaggle.fetch(source(competition="c", files=["../../1.mp4"]), home / "k", "datasets.x.source")
+
+
+def brought(**settings: object) -> set[str]:
+    """The files in raw/ of a source with these settings."""
+    entry = DatasetParams.model_validate({"layout": "dfdc", "source": {"kind": "kaggle", **settings}})
     root = bring("x", entry, Path("data/x/raw"), EngineParams(workers=1))
-    assert [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()] == [
-        "train_sample_videos/metadata.json"
-    ]
-    calls = (home / ".cache/download/x/calls.txt").read_text().splitlines()
-    command = "competitions download -c c -p .cache/download/x/kaggle"
-    assert calls == [f"{command} -f a.zip", f"{command} -f b.zip"]
+    return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}

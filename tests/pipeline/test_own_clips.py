@@ -1,4 +1,4 @@
-"""A user's own folder of real recordings, awkward files among them, through every data stage."""
+"""A user's own folder, awkward files among them, through every data stage."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stages.datasets.tree import on_disk
 from stages.download.table import download
 from stages.faces.__main__ import ROOM as FACES_ROOM
 from stages.masks.__main__ import ROOM as MASKS_ROOM
@@ -17,10 +18,11 @@ from stages.per_video import run_room
 from stages.schema import COVERAGE, MELS, MOUTHS, SPLITS, VIDEOS
 from stages.splits.build import build
 from stages.store import Shards, read_json, read_table
+from tests.pipeline.awkward_files import SIDE, make_awkward_files
 
 MEDIA = Path(__file__).parents[2].parent / "shared" / "media"
 FRAMES, MOUTHS_A_CLIP = 6, 8
-# What cannot be used, and why: of the picture, and of the sound.
+# Of the recordings: what cannot be used, and why, of the picture and of the sound.
 NO_PICTURE = {
     "moviepy_zero_byte_result.webm": "the file is empty",
     "mp4parse_afconvert-aac-0.5s.mp4": "it has no video track",
@@ -48,20 +50,40 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "clips"
 
 
+def test_awkward_files_end_as_ok_or_with_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = make_awkward_files(tmp_path / "clips")
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    _all_data_stages(tmp_path / "clips", frames=2, mouths=2)
+    rows, coverage = _by_id("videos.parquet", VIDEOS), _by_id("faces/coverage.parquet", COVERAGE)
+    assert {on_disk(video_id) for video_id in rows} == set(expected)
+    assert set(coverage) == set(_by_id("splits.parquet", SPLITS)) == set(rows)
+    mels, mouths = Shards(Path("data/mine/mels"), MELS), Shards(Path("data/mine/mouths"), MOUTHS)
+    sound = {video_id: mels.read(video_id).to_pylist()[0] for video_id in mels.video_ids}
+    found = {on_disk(v): (row["status"], sound[v]["status"] if v in sound else None) for v, row in coverage.items()}
+    assert found == {path: (each.picture, each.sound) for path, each in expected.items()}
+    for video_id, row in coverage.items():
+        each = expected[on_disk(video_id)]
+        assert (row["reason"] is None) == (each.reason is None), row
+        assert (row["reason"] or "").startswith(each.reason or ""), row
+        assert str(tmp_path) not in (row["reason"] or "")
+        assert bool(row["frames_with_face"]) == (each.picture in ("ok", "truncated")), row
+    assert all(row["status"] == "ok" or row["reason"] for row in sound.values())
+    stills = {"real/one frame.mp4", "real/photo.jpg"}  # a mouth is followed over time
+    assert set(mouths.video_ids) == {v for v, row in coverage.items() if row["frames_with_face"]} - stills
+    for stage in ("download", "faces", "masks", "mouths", "mels"):
+        assert read_json(Path(f"metrics/mine/{stage}.json"))["videos"] == len(expected), stage
+    sizes = {name: (rows[f"real/{name}"]["width"], rows[f"real/{name}"]["rotation_deg"]) for name in SIZES}
+    assert sizes == SIZES
+
+
+SIZES = {"odd size.webm": (SIDE + 1, 0), "rotated.mov": (SIDE, 90), "photo.jpg": (SIDE, 0)}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not MEDIA.is_dir(), reason="../shared/media, the real test media, is not here")
 def test_every_file_ends_as_ok_or_with_a_reason(clips: Path) -> None:
-    source = {"kind": "directory", "path": str(clips)}
-    entry = DatasetParams.model_validate({"layout": "folder", "detector": "mtcnn", "source": source})
-    engine, all_may_fail = EngineParams(workers=1), {"max_failed_share": 1.0}
-    download("mine", entry, engine)
-    faces = FacesParams(detector="mtcnn", frames_per_video=FRAMES, image_size=128, device="cpu", **all_may_fail)
-    run_room(FACES_ROOM, "mine", faces, engine)
-    run_room(MASKS_ROOM, "mine", MasksParams(), engine)
-    run_room(MOUTHS_ROOM, "mine", MouthsParams(parts=MOUTHS_A_CLIP, frames_per_part=1), engine)
-    run_room(MELS_ROOM, "mine", MelsParams(), engine)
-    build("mine", entry, SplitsParams())
-
+    _all_data_stages(clips, frames=FRAMES, mouths=MOUTHS_A_CLIP)
     rows = _by_id("videos.parquet", VIDEOS)
     assert set(rows) == {str(path.relative_to(clips)) for path in clips.rglob("*.*")}
     coverage, splits = _by_id("faces/coverage.parquet", COVERAGE), _by_id("splits.parquet", SPLITS)
@@ -79,6 +101,19 @@ def test_every_file_ends_as_ok_or_with_a_reason(clips: Path) -> None:
     assert sound["real/multiface.jpg"]["status"] == "no_audio"
     assert coverage["real/ternaus_no_face.jpg"]["reason"] == "no face was found"
     _check_speakers(rows, coverage, sound)
+
+
+def _all_data_stages(clips: Path, *, frames: int, mouths: int) -> None:
+    source = {"kind": "directory", "path": str(clips)}
+    entry = DatasetParams.model_validate({"layout": "folder", "detector": "mtcnn", "source": source})
+    engine, all_may_fail = EngineParams(workers=1), {"max_failed_share": 1.0}
+    download("mine", entry, engine)
+    faces = FacesParams(detector="mtcnn", frames_per_video=frames, image_size=128, device="cpu", **all_may_fail)
+    run_room(FACES_ROOM, "mine", faces, engine)
+    run_room(MASKS_ROOM, "mine", MasksParams(), engine)
+    run_room(MOUTHS_ROOM, "mine", MouthsParams(parts=mouths, frames_per_part=1), engine)
+    run_room(MELS_ROOM, "mine", MelsParams(), engine)
+    build("mine", entry, SplitsParams())
 
 
 def _by_id(name: str, schema: Any) -> dict[str, dict[str, Any]]:
