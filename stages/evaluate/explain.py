@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +20,8 @@ from stages.scoring import Scorer
 def grad_cam(detector: Detector, batch: dict[str, Tensor]) -> Tensor:
     """Which places of a picture speak for "fake".
 
-    The map is that of the last convolution that the score depends on and that still has a height and a width: its
-    channels weighed by the mean gradient of the log-odds of fake, the negative part cut off, scaled to a maximum of 1
-    (0 everywhere where nothing speaks for fake).
+    The map is that of last_map: its channels weighed by the mean gradient of the log-odds of fake, the negative part
+    cut off, scaled to a maximum of 1 (0 everywhere where nothing speaks for fake).
 
     Args:
         detector: in evaluation mode; a classifier of pictures.
@@ -32,17 +30,36 @@ def grad_cam(detector: Detector, batch: dict[str, Tensor]) -> Tensor:
         [shape=(B, H, W)] in [0, 1], of the pictures' size.
     Source: Selvaraju et al., Grad-CAM (ICCV 2017).
     """
-    seen: list[Tensor] = []
+    _, maps, slope = last_map(detector, batch)
+    weights = slope.mean(dim=(2, 3), keepdim=True)  # (B, C, 1, 1)
+    cam = F.relu((weights * maps).sum(dim=1, keepdim=True)).detach()  # (B, 1, h, w)
+    cam = F.interpolate(cam, size=batch["image"].shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+    return cam / cam.amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(cam.dtype).tiny)
 
-    def keep(_: nn.Module, __: Any, output: Tensor) -> None:
+
+def last_map(detector: Detector, batch: dict[str, Tensor]) -> tuple[str, Tensor, Tensor]:
+    """The last convolution of the backbone that the score depends on and that still has a height and a width.
+
+    Of a detector without such a backbone it is the last of all: side branches, which may come later, see less.
+
+    Args:
+        detector, batch: as of grad_cam.
+    Returns:
+        the convolution's name, its output and the gradient of the log-odds of fake by it, each [shape=(B, C, h, w)].
+    """
+    names, seen = list[str](), list[Tensor]()
+
+    def keep(name: str, output: Tensor) -> None:
         if output.ndim == 4 and min(output.shape[-2:]) > 1 and output.shape[0] == len(batch["image"]):
+            names.append(name)
             seen.append(output)
 
     frozen = {name: parameter.requires_grad for name, parameter in detector.named_parameters()}
     with ExitStack() as hooks, torch.enable_grad():
-        for module in detector.modules():
+        for name, module in detector.named_modules():
             if isinstance(module, nn.Conv2d):
-                hooks.callback(module.register_forward_hook(keep).remove)
+                hook = module.register_forward_hook(lambda _, __, output, name=name: keep(name, output))
+                hooks.callback(hook.remove)
         for parameter in detector.parameters():
             parameter.requires_grad_(True)  # or a map of a frozen detector would have no gradient
         output = detector({name: value.clone() for name, value in batch.items()})
@@ -51,12 +68,8 @@ def grad_cam(detector: Detector, batch: dict[str, Tensor]) -> Tensor:
         gradients = torch.autograd.grad(odds.sum(), seen, allow_unused=True)
     for name, parameter in detector.named_parameters():
         parameter.requires_grad_(frozen[name])
-    pairs = [(maps, slope) for maps, slope in zip(seen, gradients, strict=True) if slope is not None]
-    maps, slope = pairs[-1]
-    weights = slope.mean(dim=(2, 3), keepdim=True)  # (B, C, 1, 1)
-    cam = F.relu((weights * maps).sum(dim=1, keepdim=True)).detach()  # (B, 1, h, w)
-    cam = F.interpolate(cam, size=batch["image"].shape[-2:], mode="bilinear", align_corners=False)[:, 0]
-    return cam / cam.amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(cam.dtype).tiny)
+    found = [each for each in zip(names, seen, gradients, strict=True) if each[2] is not None]
+    return ([each for each in found if each[0].startswith(detector.backbone_prefixes)] or found)[-1]
 
 
 def explain(scorer: Scorer, index: CropIndex, rows: list[int]) -> list[dict[str, np.ndarray]]:

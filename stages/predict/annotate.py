@@ -65,8 +65,9 @@ def annotate_all(predictions: Sequence[Prediction], folder: Path, *, workers: in
 
 
 def _tasks(predictions: Sequence[Prediction], folder: Path) -> list[_Task]:
-    """Files of one name from several folders are numbered apart."""
-    taken: set[str] = set()
+    """Files of one name from several folders are numbered apart, and no copy takes the place of a judged file."""
+    taken = {Path(on_disk(prediction.path)).resolve() for prediction in predictions}
+    folder = folder.resolve()
     tasks = []
     for prediction in predictions:
         if prediction.score is None:
@@ -74,9 +75,9 @@ def _tasks(predictions: Sequence[Prediction], folder: Path) -> list[_Task]:
         source = Path(on_disk(prediction.path))
         suffix = ".jpg" if is_image(source) else ".mp4"
         name, number = f"{source.stem}_annotated", 2
-        while f"{name}{suffix}" in taken:
+        while folder / f"{name}{suffix}" in taken:
             name, number = f"{source.stem}_annotated-{number}", number + 1
-        taken.add(f"{name}{suffix}")
+        taken.add(folder / f"{name}{suffix}")
         tasks.append(_Task(prediction, source, folder / f"{name}{suffix}"))
     return tasks
 

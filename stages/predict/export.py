@@ -54,13 +54,13 @@ def export(model: Path, target: Path, kind: str) -> dict[str, object]:
         target: the file.
         kind: torchscript or onnx.
     Returns:
-        inputs (name and shape, batch first) and the largest difference of scores on batches of two and of three; of
-        scores beyond 1, as those of anomaly detectors, relative to them.
+        inputs (name and shape, batch first) and the largest difference of scores on batches of one, two and three;
+        of scores beyond 1, as those of anomaly detectors, relative to them.
     Raises:
         UserError: the detector cannot be exported so, a package is missing, or the scores differ.
     """
     _, detector = load(model)
-    examples = [detector.example_batch(size, seed=size) for size in (2, 3)]
+    examples = [detector.example_batch(size, seed=size) for size in (2, 1, 3)]
     names = [name for name in INPUTS if name in examples[0]]
     batches = [tuple(batch[name] for name in names) for batch in examples]
     scores = Scores(detector, names, portable=kind == "onnx").eval()

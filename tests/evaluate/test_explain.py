@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
+from stages.detectors import registry
 from stages.detectors.base import Batch, Detector
 from stages.detectors.settings import DetectorSettings
-from stages.evaluate.explain import explain, grad_cam
+from stages.evaluate.explain import explain, grad_cam, last_map
 from stages.loading.index import load_videos
 from stages.scoring import Scorer, load_index
 from tests.evaluate.bundles import make_detector, make_info
@@ -79,3 +81,18 @@ def test_detectors_that_reconstruct_show_where_they_fail_to(tmp_path: Path) -> N
     assert shown["residual"].min() >= 0
     assert shown["residual"].max() == 1.0
     assert shown["residual"].std() > 0
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_the_map_is_the_backbones(name: str) -> None:
+    torch.manual_seed(0)
+    detector = registry.build(name, registry.settings_class(name).small).eval()
+    if "image" not in detector.inputs or detector.trains_on == "real":
+        pytest.skip("no classifier of pictures")
+    batch = {key: value for key, value in detector.example_batch(2).items() if key != "label"}
+    layer, maps, slope = last_map(detector, batch)
+    backbone = {each for each, _ in detector.named_modules() if each.startswith(detector.backbone_prefixes)}
+    assert backbone
+    assert layer in backbone
+    assert maps.shape == slope.shape
+    assert slope.abs().max() > 0

@@ -115,3 +115,14 @@ def test_pictures_and_equal_names(tmp_path: Path) -> None:
         "face_annotated.jpg",
     ]
     assert cv2.imread(str(tmp_path / "out" / "face_annotated.jpg")).shape[0] > 80
+
+
+def test_a_copy_never_takes_the_place_of_a_judged_file(tmp_path: Path) -> None:
+    for name in ("face.png", "face_annotated.jpg"):
+        cv2.imwrite(str(tmp_path / name), np.full((80, 80, 3), 100, np.uint8))
+    before = (tmp_path / "face_annotated.jpg").read_bytes()
+    judged = made(str(tmp_path / "face.png"), scores=(0.9,))
+    unscored = Prediction(str(tmp_path / "face_annotated.jpg"), 0.5, "xception", status="no_face", reason="no face")
+    assert annotate_all([judged, unscored], tmp_path, workers=1) == []
+    assert (tmp_path / "face_annotated.jpg").read_bytes() == before
+    assert (tmp_path / "face_annotated-2.jpg").exists()

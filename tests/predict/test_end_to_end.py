@@ -130,7 +130,9 @@ def test_the_command_agrees_and_lists_what_cannot_be_scored(project: Path) -> No
     ("arguments", "words"),
     [
         (["x.mp4", "--model", "nowhere"], "detector.json is missing"),
-        (["x.mp4", "--model", "xception", "--threshold", "2"], "not between 0 and 1"),
+        (["x.mp4", "--model", "xception", "--threshold", "2"], "not a number between 0 and 1"),
+        (["x.mp4", "--model", "xception", "--threshold", "abc"], "'abc' is not a number between 0 and 1"),
+        (["x.mp4", "--model", "xception", "--workers", "two"], "'two' is not a whole number of 1 or more"),
         (["x.mp4", "--model", "xception", "--video-score", "max"], "validation.parquet"),
         ([], "required"),
     ],
