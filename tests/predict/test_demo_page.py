@@ -68,6 +68,11 @@ def test_a_clip_is_judged_and_forgotten_and_a_broken_one_refused(address: str, c
         page.locator("[data-verdict='not judged']").wait_for()
         assert page.locator("[data-findings]").count() == 0
         page.get_by_role("button", name="JSON").wait_for()
+        chooser.set_input_files([{"name": "broken.png", "mimeType": "image/png", "buffer": b"no picture"}])
+        page.get_by_text("broken.png").last.wait_for()
+        page.locator("[data-verdict='not judged'] .name", has_text="broken.png").wait_for()
+        assert page.locator("[data-testid=stException]").count() == 0
+        assert page.locator("[data-testid=stImage], video").count() == 0
     outside = {urlsplit(url).hostname for url in asked if url.startswith(("http", "ws"))} - {"127.0.0.1"}
     assert outside == set()
     assert list(page_folder.glob("demo-*")) == []

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
 
+import av
+import cv2
 import numpy as np
 import pytest
 
 from stages.bundle import BundleInfo, Threshold
+from stages.errors import MediaError
+from stages.media.image import decode
 from stages.predict.demo import verdict as module
 from stages.predict.demo.__main__ import command
 from stages.predict.demo.examples import test_clips as find_clips
+from stages.predict.demo.look import MAX_MB, look
 from stages.predict.demo.markup import findings, verdict
-from stages.predict.demo.verdict import Face, describe, heated
+from stages.predict.demo.verdict import Face, describe, heated, judge, page_predictor
 from stages.predict.prediction import FrameScore, Prediction
 from stages.schema import SPLITS, VIDEOS
 from stages.store import from_rows, write_table
+from tests.evaluate.bundles import save_bundle
 
 
 def info(**changes: object) -> BundleInfo:
@@ -65,7 +74,9 @@ def test_limits_say_what_the_detector_does_not_see() -> None:
     assert any("3 of up to 22" in text for text in describe("a", made(0.9), picture).limits)
     assert not any("of up to" in text for text in describe("a", made(0.9, 22), picture).limits)
     assert any("single picture" in text for text in describe("a", made(0.9, 1), picture, still=True).limits)
-    assert any("'sample'" in text for text in describe("a", made(0.9), picture).limits)
+    assert any("'sample' alone" in text for text in describe("a", made(0.9), picture).limits)
+    continued = info(train={"params": {"dataset": "sample", "init_from": "models/first"}})
+    assert any("from the weights of models/first" in text for text in describe("a", made(0.9), continued).limits)
 
 
 @pytest.mark.parametrize("status", sorted(module.ADVICE))
@@ -114,7 +125,7 @@ def test_the_server_listens_to_this_machine_alone_and_sends_no_statistics() -> N
     assert flags["server.address"] == "127.0.0.1"
     assert flags["server.port"] == "8765"
     assert flags["browser.gatherUsageStats"] == "false"
-    assert flags["server.maxUploadSize"] == str(module.MAX_MB)
+    assert flags["server.maxUploadSize"] == str(MAX_MB)
 
 
 def test_clips_are_of_the_test_split_alone(tmp_path: Path) -> None:
@@ -135,3 +146,63 @@ def test_clips_are_of_the_test_split_alone(tmp_path: Path) -> None:
         "made: fake 2": "v2",
     }
     assert find_clips(tmp_path / "nowhere") == {}
+
+
+def killed(path: Path) -> None:
+    """What a hostile file does to its decoder."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hung(path: Path) -> None:
+    """What a hostile file does to its decoder, too."""
+    time.sleep(600)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    faces = {"detector": "mtcnn", "frames_per_video": 3, "image_size": 96, "cropped": True}
+    save_bundle(folder, "xception", preprocess={"faces": faces})
+    return folder
+
+
+@pytest.mark.parametrize(("work", "status"), [(killed, "crashed"), (hung, "timeout")])
+def test_a_file_that_crashes_or_hangs_its_reader_is_refused(
+    work: object, status: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "look", work)
+    monkeypatch.setattr(module, "LOOK_S", 1.0)
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    page = judge(tmp_path / "a.mp4", page_predictor(model))
+    assert page.prediction.status == status
+    assert module.ADVICE[status] in page.sentence
+    assert not page.readable
+
+
+def test_a_clip_that_does_not_say_its_length_is_stopped_while_it_is_decoded(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w", format="mjpeg") as out:
+        stream = out.add_stream("mjpeg", rate=8)
+        stream.width, stream.height, stream.pix_fmt = 96, 96, "yuvj420p"
+        for _ in range(8):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((96, 96, 3), np.uint8), format="rgb24")))
+        out.mux(stream.encode(None))
+    monkeypatch.setattr(module, "MAX_FRAMES", 5)
+    page = judge(path, page_predictor(model))
+    assert page.prediction.status == "too_long"
+    assert not page.readable
+
+
+def test_pictures_are_shown_as_they_were_decoded_or_not_at_all(tmp_path: Path) -> None:
+    deep = np.full((1500, 40, 3), 40_000, np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+    shown = look(tmp_path / "deep.png")
+    assert shown is not None
+    assert decode(shown).shape == (1200, 32, 3)
+    (tmp_path / "broken.png").write_bytes((tmp_path / "deep.png").read_bytes()[:99])
+    (tmp_path / "renamed.jpg").write_bytes(b"no picture")
+    for name in ("broken.png", "renamed.jpg"):
+        with pytest.raises(MediaError):
+            look(tmp_path / name)

@@ -11,7 +11,7 @@ from pathlib import Path
 from stages.bundle import FOLDER, read_info
 from stages.errors import UserError, run_cli
 from stages.predict.demo import app
-from stages.predict.demo.verdict import MAX_MB
+from stages.predict.demo.look import MAX_MB
 
 # Nothing is sent or fetched: no statistics, no browser opened, no address but the loopback's.
 FLAGS = {

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MODEL, DATA = "DEMO_MODEL", "DEMO_DATA"  # environment variables: Streamlit's scripts take no arguments
 KINDS = ["mp4", "mov", "mkv", "webm", "avi", "m4v", "mpg", "jpg", "jpeg", "png", "webp"]
+PREVIEW_MB = 50  # Streamlit keeps what it shows in memory
 
 
 def show() -> None:
@@ -23,7 +24,7 @@ def show() -> None:
 
     from stages.errors import UserError
     from stages.predict.demo.examples import test_clips
-    from stages.predict.demo.verdict import MAX_MB, MAX_S
+    from stages.predict.demo.look import MAX_MB, MAX_S
 
     st.set_page_config(page_title="Is this face real?", layout="centered")
     st.title("Is this face real?", anchor=False)
@@ -53,18 +54,20 @@ def show() -> None:
 def _judged(path: Path, name: str, predictor: Predictor, turn: threading.Lock) -> None:
     import streamlit as st
 
-    from stages.media.image import is_image
     from stages.predict.demo.markup import findings, verdict
     from stages.predict.demo.verdict import judge
 
     left, right = st.columns([2, 3], gap="medium")  # one above the other on a phone
-    with left:
-        (st.image if is_image(path) else st.video)(path.read_bytes())
     with right:
         waiting = "Another file is being judged" if turn.locked() else "Looking for the face and judging it"
         with st.spinner(waiting), turn:
             page = judge(path, predictor, name=name)
         st.html(verdict(page))
+    with left:  # nothing that was not decoded is shown, and a picture as it was decoded
+        if page.preview is not None:
+            st.image(page.preview)
+        elif page.readable and path.stat().st_size <= PREVIEW_MB * 1e6:
+            st.video(path.read_bytes())
     if found := findings(page):
         st.html(found)
     st.download_button(
@@ -78,9 +81,9 @@ def _judged(path: Path, name: str, predictor: Predictor, turn: threading.Lock) -
 
 def _detector() -> tuple[Predictor, threading.Lock]:
     """Loaded once for all visitors, who take turns: one file at a time."""
-    from stages.predict.predictor import Predictor
+    from stages.predict.demo.verdict import page_predictor
 
-    predictor = Predictor(os.environ.get(MODEL, FOLDER), workers=1)
+    predictor = page_predictor(os.environ.get(MODEL, FOLDER))
     _ = predictor.scorer
     return predictor, threading.Lock()
 

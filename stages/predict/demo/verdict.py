@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,19 +10,20 @@ import cv2
 import numpy as np
 
 from stages.bundle import BundleInfo
-from stages.errors import MediaError
+from stages.engine import Outcome, run
 from stages.loading.index import CropIndex
 from stages.media.frames import Rgb
 from stages.media.image import decode, is_image
-from stages.media.video import probe
+from stages.params import EngineParams
+from stages.predict.demo.look import MAX_FRAMES, MAX_MB, MAX_S, look
 from stages.predict.prediction import FrameScore, Prediction
 
 if TYPE_CHECKING:
     from stages.predict.predictor import Predictor
     from stages.predict.prepare import Prepared
 
-MAX_MB, MAX_S = 200, 300
 FACES = 6
+LOOK_S = 60.0
 # A probability from which on the verdict is called so.
 CONFIDENCE = ((0.9, "high"), (0.7, "moderate"), (0.0, "low"))
 # What to do about it, by status.
@@ -38,8 +38,11 @@ ADVICE = {
     "too_long": f"Cut the clip to {MAX_S // 60} minutes or less.",
     "too_large": f"The page takes files of up to {MAX_MB} MB.",
     "unreadable": "The file is damaged, or no video or picture that can be decoded here.",
+    "crashed": "The file ended the process that read it; it is damaged, or made to do that.",
     "timeout": "Reading it took too long and was stopped. Try a shorter or smaller clip.",
 }
+# Statuses of files that were not decoded, or not to their end.
+UNREAD = {"unreadable", "truncated", "too_large", "too_long", "timeout", "crashed", "out_of_memory", "failed"}
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Page:
         prediction: with the frames' scores.
         faces: the highest scores, in the order of time.
         limits: what the verdict does not cover.
+        preview: of a picture, a JPEG.
+        readable: whether it was decoded, so that it can be shown.
     """
 
     name: str
@@ -73,6 +78,8 @@ class Page:
     prediction: Prediction
     faces: list[Face] = field(default_factory=list)
     limits: list[str] = field(default_factory=list)
+    preview: bytes | None = None
+    readable: bool = False
 
 
 def judge(path: Path, predictor: Predictor, *, name: str | None = None) -> Page:
@@ -84,15 +91,16 @@ def judge(path: Path, predictor: Predictor, *, name: str | None = None) -> Page:
         name: to be shown; None: the file's own.
     """
     name = path.name if name is None else name
-    refused = _refusal(path, predictor)
-    if refused is not None:
+    first = _first_look(path)
+    if first.status != "ok":
+        refused = Prediction(
+            path.name, predictor.threshold, predictor.info.detector, status=first.status, reason=first.reason
+        )
         return describe(name, refused, predictor.info)
     prediction, prepared = predictor.inspect(path)
-    still = is_image(path)
-    if prepared is None or prediction.score is None:
-        return describe(name, prediction, predictor.info, still=still)
-    faces = _faces(predictor, prepared, prediction)
-    return describe(name, prediction, predictor.info, faces=faces, still=still)
+    faces = [] if prepared is None or prediction.score is None else _faces(predictor, prepared, prediction)
+    page = describe(name, prediction, predictor.info, faces=faces, still=is_image(path))
+    return replace(page, preview=first.value, readable=prediction.status not in UNREAD)
 
 
 def describe(
@@ -141,26 +149,30 @@ def _limits(prediction: Prediction, info: BundleInfo, still: bool) -> list[str]:
     found.append("One person is judged, the one who is in most of the clip; others in it are not.")
     trained_on = info.train.get("params", {}).get("dataset")
     if trained_on:
-        found.append(f"It was trained on the dataset {trained_on!r} alone and errs more often on anything unlike it.")
+        start = info.train["params"].get("init_from")
+        first = f", from the weights of {start}," if start else " alone"
+        found.append(f"It was trained on the dataset {trained_on!r}{first} and errs more often on anything unlike it.")
     return found
 
 
-def _refusal(path: Path, predictor: Predictor) -> Prediction | None:
-    """Too large or too long for the page; anything else that is wrong is told by predict."""
+def page_predictor(model: Path | str) -> Predictor:
+    """A predictor with one worker process, which decodes no more of a clip than the page takes."""
+    from stages.predict.predictor import Predictor
 
-    def refused(status: str, reason: str) -> Prediction:
-        return Prediction(path.name, predictor.threshold, predictor.info.detector, status=status, reason=reason)
+    predictor = Predictor(model, workers=1)
+    faces = predictor.preparation.faces
+    faces = faces.model_copy(update={"max_frames": min(faces.max_frames, MAX_FRAMES)})
+    predictor.preparation = replace(predictor.preparation, faces=faces)
+    return predictor
 
+
+def _first_look(path: Path) -> Outcome[Path, bytes | None]:
+    """Never in this process: a file may crash or hang what reads it."""
     size_mb = path.stat().st_size / 1e6
     if size_mb > MAX_MB:
-        return refused("too_large", f"the file has {size_mb:.0f} MB")
-    try:
-        duration_s = probe(path).duration_s
-    except MediaError:
-        return None
-    if duration_s is not None and math.isfinite(duration_s) and duration_s > MAX_S:
-        return refused("too_long", f"the clip lasts {duration_s / 60:.1f} minutes")
-    return None
+        return Outcome(path, None, "too_large", f"the file has {size_mb:.0f} MB")
+    (outcome,) = run(look, [path], EngineParams.model_validate({"workers": 1}), label="looking", timeout_s=LOOK_S)
+    return outcome
 
 
 def _faces(predictor: Predictor, prepared: Prepared, prediction: Prediction) -> list[Face]:
