@@ -139,6 +139,11 @@ class Training(L.LightningModule):
         self._scored: list[tuple[np.ndarray, np.ndarray]] = []
         self._val_figures: dict[str, float] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy holds: averaged weights are kept in one, which needs no data and must not touch open trackers."""
+        left_out = {"data", "trackers", "lines", "watch", "_trained"}
+        return {name: value for name, value in super().__getstate__().items() if name not in left_out}
+
     # data
 
     def train_dataloader(self) -> DataLoader[RawBatch]:
