@@ -70,7 +70,11 @@ def test_curves_and_pictures_are_kept_and_repeat(
 
 
 def test_averaged_weights_beside_an_open_tracker(project: Path, write_params: Write) -> None:
-    for words in (["init", "-q"], ["add", "data"], [*"-c user.name=a -c user.email=a@b commit -q -m data".split()]):
+    for words in (
+        ["init", "-q"],
+        ["add", "data"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "data"],
+    ):
         subprocess.run(["git", *words], cwd=project, check=True)
     metrics = train(load(write_params(epochs=2, tracker="dvclive", ema=0.9)))
     assert metrics is not None
