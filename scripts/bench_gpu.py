@@ -1,7 +1,9 @@
 """Measure training and inference on a GPU and write docs/benchmarks-gpu.md: `make bench-gpu`.
 
 `attention_network` at 299 px, recipe `h200`, from crops in Parquet, against the same model in plain float32 eager mode
-on data that lies on the GPU already, in the same run. `--smoke` runs it all at a tiny size on a CPU and writes nothing.
+on data that lies on the GPU already, in the same run. A training step is the recipe's loading, transforms, precision,
+compiled network, clipping and optimizer; averaged weights, Lightning's loop, the schedule and figures are left out, and
+the page says so. `--smoke` runs it all at a tiny size on a CPU and writes nothing.
 """
 
 from __future__ import annotations
@@ -106,7 +108,7 @@ def batches(folder: Path, detector: Detector, recipe: Recipe) -> Iterator[RawBat
 
 
 class Trained:
-    """A detector in training as the recipe says, one step at a time."""
+    """A detector in training as the recipe says but for `ema` and the schedule, one step at a time."""
 
     def __init__(self, detector: Detector, recipe: Recipe, scale: Scale) -> None:
         prepare_torch(recipe)
@@ -223,6 +225,8 @@ def measure(recipe: Recipe, settings: dict[str, Any], scale: Scale) -> list[str]
     plain, plain_size = halving(lambda batch: plain_training(detector, scale, batch), size)
     waiting = max(0.0, 1.0 - loaded / alone)
     lines = [
+        "Training steps, without averaged weights (`ema`), Lightning's loop, schedule and figures:",
+        "",
         "| training | images a second | |",
         "|---|---|---|",
         f"| recipe `{RECIPE}`, batch {size}, from Parquet | {loaded:.0f} | {loaded / plain:.1f} x plain (aim 4 x) |",

@@ -122,6 +122,9 @@ def save(
 ) -> None:
     """Write a bundle; the folder is replaced whole, or left as it was.
 
+    The earlier one is moved aside, to a hidden folder beside, until the new one is in its place: a crash in between
+    leaves it there.
+
     Args:
         folder: models/detector.
         weights: the detector's state dict.
@@ -150,9 +153,16 @@ def save(
         for path in temporary.iterdir():
             path.chmod(0o644)
             _flush(path)
+        aside = temporary.with_suffix(".old")
         if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
+            folder.rename(aside)
+        try:
+            temporary.replace(folder)
+        except OSError:
+            if aside.exists():
+                aside.rename(folder)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

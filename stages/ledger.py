@@ -6,6 +6,7 @@ it. It is never an input to anything else and is safe to delete.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from stages.errors import UserError
 from stages.store import atomic_path, check_schema, conform
 
 ROOT = Path(".cache/ledger")
+_STAGES = Path(__file__).parent
 
 
 def make_key(parts: Mapping[str, Any]) -> str:
@@ -67,3 +69,22 @@ class Ledger:
             raise UserError(f"{path} was damaged and has been removed: run the same command again.") from None
         column = pa.array([video_id] * table.num_rows, pa.string())
         return table.set_column(0, self.schema.field(0), column).replace_schema_metadata(self.schema.metadata)
+
+
+def code_hash(names: tuple[str, ...]) -> str:
+    """A hash of Python files (or all those of a folder) under stages/ as code: comments and docstrings do not count."""
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        place = _STAGES / name
+        if not place.exists():
+            raise FileNotFoundError(place)
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            tree = ast.parse(path.read_bytes())
+            for node in ast.walk(tree):
+                if (
+                    isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+                    and ast.get_docstring(node) is not None
+                ):
+                    node.body = node.body[1:]
+            digest.update(f"{path.relative_to(_STAGES)}\0{ast.dump(tree)}\0".encode())
+    return digest.hexdigest()

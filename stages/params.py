@@ -219,7 +219,7 @@ class TrainParams(Strict):
     recipe: str
     seed: int = 42
     forgeries: Forgeries = "given"  # the dataset's fakes; self_blended: made on the fly from real crops; mixed: both
-    init_from: Path | None = None  # a detector's folder (models/detector) or .safetensors file to start from
+    init_from: Path | None = None  # a copy of a detector's folder, or .safetensors file, to start from
 
 
 class RobustnessParams(Strict):

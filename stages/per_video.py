@@ -5,8 +5,6 @@ faces, masks, mouths and mels are this function with another `Room`.
 
 from __future__ import annotations
 
-import ast
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,12 +17,11 @@ import pyarrow as pa
 from stages.datasets.tree import on_disk
 from stages.engine import Outcome, run
 from stages.errors import MediaError, UserError
-from stages.ledger import Ledger, make_key
+from stages.ledger import Ledger, code_hash, make_key
 from stages.params import EngineParams, RoomParams, dataset_folder
 from stages.schema import COVERAGE, FACES, VIDEOS
 from stages.store import Shards, ShardWriter, conform, from_rows, read_json, read_table, write_json, write_table
 
-_STAGES = Path(__file__).parent
 # Failures listed by name in the metrics; the rest are counted, and all are in the ledger.
 LISTED_FAILURES = 50
 # What the next run may not repeat: never remembered.
@@ -182,25 +179,6 @@ def _plan(
             faces = dataset_folder(dataset) / "faces" if upstream is not None else None
             jobs.append(_Job(video, key, room.name, room.schema, room.work, params, faces))
     return settled, jobs
-
-
-def code_hash(names: tuple[str, ...]) -> str:
-    """A hash of Python files (or all those of a folder) under stages/ as code: comments and docstrings do not count."""
-    digest = hashlib.sha256()
-    for name in sorted(names):
-        place = _STAGES / name
-        if not place.exists():
-            raise FileNotFoundError(place)
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            tree = ast.parse(path.read_bytes())
-            for node in ast.walk(tree):
-                if (
-                    isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
-                    and ast.get_docstring(node) is not None
-                ):
-                    node.body = node.body[1:]
-            digest.update(f"{path.relative_to(_STAGES)}\0{ast.dump(tree)}\0".encode())
-    return digest.hexdigest()
 
 
 def _upstream(dataset: str) -> Mapping[str, dict[str, Any]]:

@@ -73,6 +73,30 @@ def test_a_failed_save_leaves_the_old_one(saved: Path) -> None:
     assert [path.name for path in saved.parent.iterdir()] == ["detector"]
 
 
+def test_a_crash_while_replacing_leaves_a_whole_bundle(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = load_file(saved / "model.safetensors")
+    original = Path.replace
+
+    def fail(self: Path, target: Path) -> Path:
+        if Path(target) == saved:
+            raise failure
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    failure: BaseException = OSError("no")
+    with pytest.raises(OSError, match="no"):
+        bundle.save(saved, weights, info(), "new")
+    assert [path.name for path in saved.parent.iterdir()] == ["detector"]
+    failure = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        bundle.save(saved, weights, info(), "new")
+    (kept,) = saved.parent.iterdir()
+    bundle.load(kept)
+    monkeypatch.undo()
+    bundle.save(saved, weights, info(), "new")
+    assert (saved / "README.md").read_text() == "new"
+
+
 def test_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"detector\.json is missing: train a detector"):
         bundle.load(tmp_path)

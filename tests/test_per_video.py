@@ -14,9 +14,9 @@ import pyarrow as pa
 import pytest
 
 from stages.errors import MediaError, UserError
-from stages.ledger import Ledger, make_key
+from stages.ledger import Ledger, code_hash, make_key
 from stages.params import EngineParams, MouthsParams
-from stages.per_video import Result, Room, Video, code_hash, load_videos, run_room
+from stages.per_video import Result, Room, Video, load_videos, run_room
 from stages.schema import COVERAGE, FACES, MOUTHS, VIDEOS
 from stages.store import Shards, ShardWriter, from_rows, read_table, write_json, write_table
 
@@ -198,7 +198,7 @@ def test_a_damaged_ledger_entry_is_removed_and_computed_again() -> None:
 
 
 def test_code_counts_but_comments_and_docstrings_do_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("stages.per_video._STAGES", tmp_path)
+    monkeypatch.setattr("stages.ledger._STAGES", tmp_path)
     hashes = []
     for text in (
         'def f():\n    """One."""\n    return 1\n',

@@ -58,7 +58,8 @@ class CropDataset(Dataset[RawBatch]):
         """Read, decode and transform one batch.
 
         Returns:
-            A RawBatch of the readable pictures; the others' rows are under `skipped`.
+            A RawBatch of the readable pictures; the others' rows are under `skipped`, as are forgeries that would be
+            no different from their real crop.
         """
         count, side = len(plan.rows), self.image_size
         images = shared_empty(count, side, side, 3)
@@ -90,13 +91,17 @@ class CropDataset(Dataset[RawBatch]):
         return resize(image, self.image_size), None if mask is None else resize(mask, self.image_size)
 
     def _read(self, row: int, seed: int) -> tuple[np.ndarray, np.ndarray | None] | None:
-        """One picture and its mask; None when either cannot be read. A forgery depends on seed and row alone."""
+        """One picture and its mask; None when either cannot be read, or a forgery changes nothing: it would be a real
+        crop labelled fake (its landmarks lie outside). A forgery depends on seed and row alone.
+        """
         image = decode(self.index.images.get(row))
         if image is not None and self.index.points is not None and self.index.points_row is not None:
             place = int(self.index.points_row[row])
             if place != UNKNOWN:
                 points = self.index.points[place].astype(np.float32)
-                image, _ = self_blend(image, points, np.random.default_rng([seed, row]))
+                real, (image, _) = image, self_blend(image, points, np.random.default_rng([seed, row]))
+                if np.array_equal(real, image):
+                    return None
         if image is None or self.index.masks is None:
             return None if image is None else (image, None)
         mask = decode_mask(self.index.masks.get(row))

@@ -45,7 +45,7 @@ def largest(fits: Callable[[int], bool], limit: int) -> int:
     return good
 
 
-def chosen(detector: Detector, recipe: Recipe, *, samples: int, remembered: Path) -> int:
+def chosen(detector: Detector, recipe: Recipe, *, samples: Callable[[], int], remembered: Path) -> int:
     """The recipe's batch size of one process, measured where it is `auto`.
 
     A resumed training takes the size that it began with.
@@ -53,7 +53,7 @@ def chosen(detector: Detector, recipe: Recipe, *, samples: int, remembered: Path
     Args:
         detector: what will be trained; stays as it is.
         recipe: how.
-        samples: of an epoch; no batch is larger.
+        samples: counts those of an epoch; no batch is larger.
         remembered: folder of the training's checkpoints.
     Raises:
         UserError: `auto` without a GPU, on several devices, or not even one sample fits.
@@ -74,10 +74,11 @@ def chosen(detector: Detector, recipe: Recipe, *, samples: int, remembered: Path
             "batch_size: auto measures one GPU: with several, give a number (a training with devices: 1 writes what "
             "fits to metrics/train.json)."
         )
-    found = largest(lambda size: fits(detector, recipe, size, device), max(1, min(LARGEST, samples)))
+    limit = samples()
+    found = largest(lambda size: fits(detector, recipe, size, device), max(1, min(LARGEST, limit)))
     if found == 0:
         raise UserError("batch_size: auto: not even one sample fits the GPU's memory: is something else using it?")
-    size = found if found == samples else max(1, int(found * SHARE))
+    size = found if found == limit else max(1, int(found * SHARE))
     write_json(file, {"batch_size": size})
     return size
 

@@ -18,7 +18,11 @@ def model_card(info: BundleInfo, metrics: dict[str, Any], *, parameters: int) ->
     best = metrics["best"]
     counts = metrics["data"]
     judged = "the picture alone (visual_label)" if info.target == "visual_label" else "picture and sound (label)"
-    figures = "\n".join(f"| {name} | {value:.4f} |" for name, value in sorted(best.items()) if name.startswith("val_"))
+    figures = "\n".join(
+        f"| {name} | {value:.4f} |"
+        for name, value in sorted(best.items())
+        if name.startswith("val_") and value is not None
+    )
     rows = "\n".join(
         f"| {split} | {counts[split]['videos']['real']} | {counts[split]['videos']['fake']} "
         f"| {counts[split]['samples']['real']} | {counts[split]['samples']['fake']} |"

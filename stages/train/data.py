@@ -1,4 +1,4 @@
-"""What a detector trains and validates on, checked before anything is computed. The test split is never opened."""
+"""What a detector trains and validates on, checked before anything is computed. No test row is kept."""
 
 from __future__ import annotations
 

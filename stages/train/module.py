@@ -26,7 +26,7 @@ from stages.train.optim import gradient_norm, make_optimizer, make_schedule
 from stages.train.pictures import show
 from stages.train.progress import ProgressLines
 from stages.train.tracking import Tracker
-from stages.train.validation import Scored, figures
+from stages.train.validation import Scored, figures, weighted_means
 
 
 @dataclass
@@ -138,6 +138,12 @@ class Training(L.LightningModule):
         self.lines = ProgressLines()
         self._scored: list[tuple[np.ndarray, np.ndarray]] = []
         self._val_figures: dict[str, float] = {}
+        self._rates: dict[str, float] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy holds: averaged weights are kept in one, which needs no data and must not touch open trackers."""
+        left_out = {"data", "trackers", "lines", "watch", "_trained"}
+        return {name: value for name, value in super().__getstate__().items() if name not in left_out}
 
     # data
 
@@ -209,8 +215,26 @@ class Training(L.LightningModule):
         return [sample["video_id"] for sample in self.data.train.describe(rows)]
 
     def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
-        """Measure the gradient's norm, and clip it where the recipe says so."""
-        self.norms.add({"grad_norm": gradient_norm(self.detector, self.recipe.clip)})
+        """Measure the gradient's norm and note the rates of this step, and clip where the recipe says so.
+
+        Steps whose norm is not finite, which 16-bit precision skips, are counted and not averaged.
+        """
+        norm = gradient_norm(self.detector, self.recipe.clip)
+        taken = torch.isfinite(norm)
+        self.norms.add({"grad_norm": torch.where(taken, norm, 0.0), "taken": taken})
+        groups = self.trainer.optimizers[0].param_groups
+        self._rates = {f"lr_{group['name']}": float(group["lr"]) for group in groups}
+
+    def _step_figures(self) -> dict[str, float]:
+        """Of the epoch's optimizer steps: the last one's learning rates, the mean norm, how many were skipped."""
+        means = self.norms.means()
+        taken = means["taken"]
+        found = {**self._rates}
+        if taken > 0:
+            found["grad_norm"] = means["grad_norm"] / taken
+        if self.recipe.precision == "16-mixed":
+            found["skipped_steps"] = float(round((1 - taken) * self.norms.count))
+        return found
 
     def configure_optimizers(self) -> Any:
         """The recipe's optimizer and schedule, stepped with each optimizer step."""
@@ -244,12 +268,14 @@ class Training(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Figures over all processes' scores."""
         scored = Scored.gather(self._gathered(self._scored))
+        if len(scored.rows) == 0:
+            raise UserError(
+                "none of the validation samples can be read: the shards are damaged; `dvc checkout` restores them, "
+                "`dvc repro -f` rebuilds them."
+            )
         index = self.data.val.index
         found = figures(scored, index.video, index.videos.labels, anomaly=self.anomaly)
-        sums = self.val_meter.means()
-        count = sums.pop("n")
-        losses = {f"val_{name}": value / count for name, value in sums.items()}
-        self._val_figures = {**found, **self._averaged(losses)}
+        self._val_figures = {**found, **weighted_means(self._gathered([self.val_meter.state()["sums"]]))}
         # Of equal video AUCs, which a small split often has, the better frame AUC is the better checkpoint; of equal
         # frame AUCs the lower loss.
         tie = 1e-4 * found.get("val_frame_auc", 0.0) - 1e-7 * min(self._val_figures["val_loss"], 100.0)
@@ -300,10 +326,8 @@ class Training(L.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Add the epoch's row to the history."""
         self.watch.flush()
-        groups = self.trainer.optimizers[0].param_groups
-        rates = {f"lr_{group['name']}": float(group["lr"]) for group in groups}
         train = self._averaged({f"train_{name}": value for name, value in self.meter.means().items()})
-        row = {**train, **self._val_figures, **rates, **self.norms.means(), **self.detector.epoch_report()}
+        row = {**train, **self._val_figures, **self._step_figures(), **self.detector.epoch_report()}
         self.history.append(row)
         self.costs.append(self._clock.costs(self.device, self.trainer.world_size))
         self.norms.reset()

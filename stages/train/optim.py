@@ -16,7 +16,8 @@ from stages.recipe import Recipe
 def make_optimizer(detector: Detector, recipe: Recipe) -> Optimizer:
     """Adam or AdamW over the detector's `backbone` and `head` groups; fused where that is allowed.
 
-    With 16-bit mixed precision a fused optimizer unscales the gradients itself, which leaves nothing to clip.
+    With 16-bit mixed precision a fused optimizer unscales the gradients itself, too late for measuring and clipping
+    them: PyTorch then chooses another kind.
     """
     rates = {"backbone": recipe.lr if recipe.backbone_lr is None else recipe.backbone_lr, "head": recipe.lr}
     groups = [
@@ -25,7 +26,7 @@ def make_optimizer(detector: Detector, recipe: Recipe) -> Optimizer:
         if parameters
     ]
     kind = AdamW if recipe.optimizer == "adamw" else Adam
-    fused = not (recipe.precision == "16-mixed" and recipe.clip is not None)
+    fused = None if recipe.precision == "16-mixed" else True
     return kind(groups, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=fused)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def write_result(
         "seed": params.train.seed,
         "epochs": len(module.history),
         "batch_size": module.batch_size,
-        "best": {"epoch": best, **{name: round(value, 6) for name, value in module.history[best].items()}},
+        "best": {"epoch": best, **_rounded(module.history[best])},
     }
     info, predictions = judge(module, describe(module, params, metrics, data_hashes), device_of(module.recipe))
     metrics["threshold"] = info.threshold.model_dump(mode="json")
@@ -126,6 +127,11 @@ def write_result(
     bundle.save(folder, module.detector.state_dict(), info, card, validation=predictions)
     write_json(METRICS, metrics)
     return metrics
+
+
+def _rounded(row: dict[str, float]) -> dict[str, float | None]:
+    """For JSON, which knows no NaN and no infinity: they become null."""
+    return {name: round(value, 6) if math.isfinite(value) else None for name, value in row.items()}
 
 
 def _unreadable(module: Training) -> dict[str, Any]:

@@ -24,6 +24,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
+from stages.detectors import registry
 from stages.errors import UserError
 from stages.store import atomic_path, read_json, write_json
 
@@ -31,6 +32,16 @@ ROOT = Path(".cache/train")
 LAST, BEST = "last.ckpt", "best.ckpt"
 # Workspaces of other params that are kept, newest first.
 KEPT = 4
+# Under stages/, as in dvc.yaml; the trained detector's own file comes on top.
+CODE = (
+    "bundle.py",
+    "detectors/base.py",
+    "detectors/layers",
+    "detectors/losses.py",
+    "loading",
+    "scoring.py",
+    "train",
+)
 
 
 def hash_files(paths: list[Path], cache: Path | None = None) -> dict[str, str]:
@@ -58,6 +69,15 @@ def hash_files(paths: list[Path], cache: Path | None = None) -> dict[str, str]:
         found[str(path)] = whole.hexdigest() if path.is_dir() else known[next(iter(reversed(fresh)))]
     write_json(cache, fresh)
     return found
+
+
+def code_of(detector: str) -> tuple[str, ...]:
+    """The code under stages/ that decides what a training gives: what dvc.yaml lists for train.
+
+    A detector that is registered from elsewhere has no file there.
+    """
+    own = (f"detectors/{detector}.py",) if detector in registry.names() else ()
+    return (*CODE, *own)
 
 
 def fingerprint(inputs: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
+from stages.ledger import code_hash
 from stages.loading.device import DeviceAugmentation
 from stages.loading.transforms import Augmentation
 from stages.params import Params, dataset_folder
@@ -19,10 +20,13 @@ from stages.train.setup import (
     artifact_files,
     augmentation,
     build_detector,
+    check_early_stop,
     chosen_recipe,
     loader_settings,
+    override_lines,
     packages,
     prepare_torch,
+    weight_files,
 )
 from stages.train.tracking import make_trackers
 
@@ -51,20 +55,25 @@ def train(params: Params) -> dict[str, Any] | None:
         augment=augment.seeded if isinstance(augment, Augmentation) else None,
         forgeries=chosen.forgeries,
     )
-    hashes = resume.hash_files(artifact_files(folder, artifacts(detector.inputs, chosen.forgeries)))
+    check_early_stop(recipe, detector, data.val.index.labels)
+    read = artifact_files(folder, artifacts(detector.inputs, chosen.forgeries))
+    hashes = resume.hash_files([*read, *weight_files(params, detector)])
     inputs = {
         "train": chosen.model_dump(mode="json"),
         "recipe": recipe.fingerprint(),
         "detector": detector.settings.model_dump(mode="json"),
         "data": hashes,
         "packages": packages(),
+        "code": code_hash(resume.code_of(detector.name)),
     }
     workspace = resume.Workspace(inputs)
     first = getattr(rank_zero_only, "rank", 0) == 0  # of several processes, the others write nothing
-    if first and (message := workspace.open()):
-        print(message)
+    if first:
+        opened = workspace.open()
+        for line in [*override_lines(params, recipe), *([] if opened is None else [opened])]:
+            print(line)
     size = batch_size.chosen(
-        detector, recipe, samples=len(data.train_sampler(1).epoch_rows(0)), remembered=workspace.folder
+        detector, recipe, samples=lambda: len(data.train_sampler(1).epoch_rows(0)), remembered=workspace.folder
     )
     module = Training(
         detector,

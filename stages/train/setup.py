@@ -5,7 +5,9 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from stages import bundle
@@ -38,9 +40,17 @@ def chosen_recipe(params: Params) -> Recipe:
     """The recipe that params.train names, with its overrides for the detector.
 
     Raises:
-        UserError: there is no such recipe.
+        UserError: there is no such recipe, or one names a detector that does not exist.
     """
     name = params.train.recipe
+    known = {*registry.names(), params.train.detector}  # the latter is checked when it is built
+    for entry, recipe in params.recipes.items():
+        for section, names in (("by_detector", recipe.by_detector), ("settings", recipe.settings)):
+            if unknown := sorted(set(names) - known):
+                raise UserError(
+                    f"params.yaml: recipes.{entry}.{section} names {', '.join(unknown)}, and the detectors are "
+                    f"{', '.join(sorted(known))}."
+                )
     if name not in params.recipes:
         raise UserError(f"params.yaml has no entry `recipes.{name}`; it has {', '.join(sorted(params.recipes))}.")
     return params.recipes[name].for_detector(params.train.detector)
@@ -71,6 +81,65 @@ def prepare_torch(recipe: Recipe) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
+def replaced(name: str, recipe: Recipe) -> dict[str, Any]:
+    """The settings of a detector that a recipe replaces."""
+    size = {} if recipe.image_size is None else {"image_size": recipe.image_size}
+    return {**recipe.settings.get(name, {}), **size}
+
+
+def override_lines(params: Params, recipe: Recipe) -> list[str]:
+    """What the recipe sets otherwise than `detectors:` does, a line each."""
+    name = params.train.detector
+    plain = registry.check_settings(name, params.detectors.get(name, {}))
+    return [
+        f"recipe {params.train.recipe} sets {name}.{key} {value} instead of {getattr(plain, key)}"
+        for key, value in replaced(name, recipe).items()
+        if value != getattr(plain, key)
+    ]
+
+
+def start_weights(start: Path) -> Path:
+    """The weights file that train.init_from means.
+
+    Raises:
+        UserError: it lies in the folder that this very stage writes.
+    """
+    if start.resolve().is_relative_to(bundle.FOLDER.resolve()):
+        raise UserError(
+            f"train.init_from: {start} lies in {bundle.FOLDER}, which `dvc repro` removes before it trains: copy it "
+            "first (cp -r models/detector models/earlier), and name the copy."
+        )
+    return start / bundle.WEIGHTS if start.is_dir() else start
+
+
+def weight_files(params: Params, detector: Detector) -> list[Path]:
+    """The files that a training's first weights come from, which its result depends on."""
+    if params.train.init_from is not None:
+        return [start_weights(params.train.init_from)]
+    given = detector.settings.model_dump().get("pretrained")
+    paths = given.values() if isinstance(given, dict) else [given]
+    return sorted({Path(path) for path in paths if isinstance(path, str)})
+
+
+def check_early_stop(recipe: Recipe, detector: Detector, val_labels: np.ndarray) -> None:
+    """Stop before training when early stopping watches a figure that this training will not have.
+
+    Args:
+        val_labels: of the validation samples [shape=(N,)].
+    Raises:
+        UserError: it does.
+    """
+    if recipe.early_stop is None:
+        return
+    metric, anomaly = recipe.early_stop.metric, detector.trains_on == "real"
+    both = {0, 1} <= set(np.unique(val_labels).tolist())
+    if (metric == "val_log_prob" and not anomaly) or (metric in ("val_auc", "val_frame_auc") and not both):
+        why = "trains on both classes" if not anomaly else "is validated on one class alone here"
+        raise UserError(
+            f"early_stop.metric: {metric} does not exist for {detector.name}, which {why}: set it to auto or val_loss."
+        )
+
+
 def build_detector(params: Params, recipe: Recipe) -> Detector:
     """The detector that params.train names, with the recipe's image size and, if asked for, an earlier one's weights.
 
@@ -78,14 +147,12 @@ def build_detector(params: Params, recipe: Recipe) -> Detector:
         UserError: unknown name or settings, or weights that cannot be had or do not fit.
     """
     name, start = params.train.detector, params.train.init_from
-    settings = {**params.detectors.get(name, {}), **recipe.settings.get(name, {})}
-    if recipe.image_size is not None:
-        settings["image_size"] = recipe.image_size
+    settings = {**params.detectors.get(name, {}), **replaced(name, recipe)}
     if start is not None and "pretrained" in settings:
         settings["pretrained"] = False  # all weights come from the earlier detector
     detector = registry.build(name, settings)
     if start is not None:
-        path = start / bundle.WEIGHTS if start.is_dir() else start
+        path = start_weights(start)
         bundle.load_strictly(detector, bundle.load_weights(path), path)
     if recipe.channels_last and detector.channels_last:
         detector.to(memory_format=torch.channels_last)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
@@ -55,6 +57,22 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
     if len(np.unique(labels[known])) < 2:
         return None
     return float(roc_auc_score(labels[known], scores[known]))
+
+
+def weighted_means(parts: list[Mapping[str, Any]]) -> dict[str, float]:
+    """Mean validation losses over the samples of all processes.
+
+    Args:
+        parts: of each process, the sum of each loss and `n`, the samples; empty where it had none.
+    Returns:
+        val_<name> of each loss.
+    """
+    totals: dict[str, float] = {}
+    for part in parts:
+        for name, value in part.items():
+            totals[name] = totals.get(name, 0.0) + float(value)
+    count = totals.pop("n")
+    return {f"val_{name}": value / count for name, value in totals.items()}
 
 
 def figures(scored: Scored, video: np.ndarray, labels: np.ndarray, *, anomaly: bool) -> dict[str, float]:

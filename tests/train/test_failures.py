@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,15 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from stages.errors import UserError
 from stages.params import load
 from stages.recipe import Recipe
 from stages.train.failures import LossWatch, explained
+from stages.train.fit import _PRECISION
+from stages.train.module import Training
+from stages.train.result import _rounded
 from stages.train.run import train
 from tests.synthetic import CATEGORIES, Clip, clips, write_faces, write_masks, write_sequences, write_splits
 from tests.train import tiny  # noqa: F401  # registers the detector
@@ -122,6 +127,47 @@ def test_transforms_are_checked_before_training(write_params: Write) -> None:
 def test_gpu_asked_for_and_absent(write_params: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     stops(write_params, r"accelerator is gpu, and there is none", accelerator="gpu")
+
+
+@pytest.mark.usefixtures("project")
+def test_early_stop_on_a_figure_that_will_not_be_there(write_params: Write) -> None:
+    stops(
+        write_params, r"early_stop\.metric: val_log_prob does not exist for tiny", early_stop={"metric": "val_log_prob"}
+    )
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("section", ["by_detector", "settings"])
+def test_overrides_of_a_detector_that_does_not_exist(write_params: Write, section: str) -> None:
+    path = write_params()
+    raw = yaml.safe_load(path.read_text())
+    raw["recipes"]["smoke"][section] = {"xceptoin": {}}
+    path.write_text(yaml.safe_dump(raw))
+    with pytest.raises(UserError, match=rf"recipes\.smoke\.{section} names xceptoin, and the detectors are .*xception"):
+        train(load(path))
+
+
+def test_steps_that_16_bits_skip_are_counted(write_params: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def norm(*_: Any) -> torch.Tensor:
+        calls.append(1)
+        return torch.tensor(torch.inf if len(calls) == 1 or len(calls) > 6 else 2.0)
+
+    monkeypatch.setattr("stages.train.module.gradient_norm", norm)
+    monkeypatch.setitem(_PRECISION, "16-mixed", "32-true")  # a CPU has no such precision
+    seen: list[dict[str, float]] = []
+    original = Training._track
+    monkeypatch.setattr(Training, "_track", lambda self, n: (seen.append(self.history[n]), original(self, n)))
+    metrics = train(load(write_params(epochs=2, precision="16-mixed", schedule="constant")))
+    assert metrics is not None
+    assert (seen[0]["grad_norm"], seen[0]["skipped_steps"]) == (2.0, 1.0)
+    assert "grad_norm" not in seen[1]
+    assert seen[1]["skipped_steps"] == 6.0
+
+
+def test_json_has_null_for_what_is_not_finite() -> None:
+    assert _rounded({"a": math.inf, "b": math.nan, "c": 0.12345678}) == {"a": None, "b": None, "c": 0.123457}
 
 
 def test_out_of_memory_says_what_to_lower() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,17 @@ def test_a_forgery_depends_on_seed_and_row_alone(project: Path) -> None:
     one = dataset.__getitems__(BatchPlan((50, 3, 60), 7))["image"]
     assert (dataset.__getitems__(BatchPlan((60, 50), 7))["image"] == one[[2, 0]]).all()
     assert (dataset.__getitems__(BatchPlan((50,), 8))["image"] != one[[0]]).any()
+
+
+def test_a_forgery_that_changes_nothing_is_skipped(project: Path) -> None:
+    index = forged_index(project)
+    assert index.points is not None
+    assert index.points_row is not None
+    points = index.points.copy()
+    points[index.points_row[50]] += 1000  # outside the crop
+    batch = CropDataset(replace(index, points=points), 40).__getitems__(BatchPlan((50, 3, 60), 7))
+    assert batch["skipped"].tolist() == [50]
+    assert batch["rows"].tolist() == [3, 60]
 
 
 def test_a_dataset_without_fakes_trains(project: Path, write_params: Write) -> None:

@@ -63,10 +63,10 @@ def test_groups_and_kinds() -> None:
     assert type(make_optimizer(detector, Recipe())) is torch.optim.AdamW
 
 
-def test_fused_steps_aside_where_it_would_stop_clipping() -> None:
+def test_fused_steps_aside_where_it_would_see_scaled_gradients() -> None:
     detector = registry.build("tiny", {})
     assert make_optimizer(detector, Recipe()).defaults["fused"]
-    assert not make_optimizer(detector, Recipe(precision="16-mixed", clip=1.0)).defaults["fused"]
+    assert not make_optimizer(detector, Recipe(precision="16-mixed")).defaults["fused"]
 
 
 def test_clipping() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
+from stages import bundle
 from stages.errors import UserError
 from stages.params import load
 from stages.train import resume
@@ -128,6 +131,50 @@ def test_changed_params_start_anew_and_say_so(
     assert "starting anew" in (said := capsys.readouterr().out)
     assert "recipe.lr (0.01 -> 0.02)" in said
     assert outputs(project) == whole
+
+
+def test_changed_code_starts_anew(
+    write_params: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_params(**RECIPE)
+    with monkeypatch.context() as patched:
+        kill_after(patched, 5)
+        with pytest.raises(Killed):
+            train(load(path))
+    capsys.readouterr()
+    monkeypatch.setattr("stages.train.run.code_hash", lambda _: "changed")
+    train(load(path))
+    assert "differs in code" in capsys.readouterr().out
+
+
+def test_code_is_what_the_pipeline_lists() -> None:
+    listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["train"]["deps"]
+    code = {name.removeprefix("stages/") for name in listed if name.startswith("stages/")}
+    assert {*resume.code_of("xception"), "detectors/${train.detector}.py"} == code | {"detectors/xception.py"}
+
+
+def test_starting_weights(project: Path, write_params: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_params(epochs=1, settings={"width": 6})
+    first = train(load(path))
+    raw = yaml.safe_load(path.read_text())
+    raw["train"]["init_from"] = "models/detector"
+    raw["recipes"]["smoke"]["settings"] = {"tiny": {"width": 6, "drop_rate": 0.1}}
+    path.write_text(yaml.safe_dump(raw))
+    with pytest.raises(UserError, match=r"lies in models/detector.*cp -r models/detector models/earlier"):
+        train(load(path))
+    shutil.copytree(project / "models/detector", project / "models/earlier")
+    raw["train"]["init_from"] = "models/earlier"
+    path.write_text(yaml.safe_dump(raw))
+    capsys.readouterr()
+    again = train(load(path))
+    assert first is not None
+    assert again is not None
+    assert again["best"] != first["best"]
+    said = capsys.readouterr().out
+    assert "recipe smoke sets tiny.drop_rate 0.1 instead of 0.2" in said
+    assert "width" not in said
+    info = bundle.read_info(project / "models/detector")
+    assert len(info.data["models/earlier/model.safetensors"]) == 64
 
 
 def test_what_changes_no_result_does_not_start_anew(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,11 @@ def test_two_runs_give_the_same_bytes(project: Path, write_params: Write) -> Non
     assert run(write_params) == one
     assert (project / "models/detector/model.safetensors").read_bytes() == weights
     assert (project / "models/detector/detector.json").read_bytes() == info
+
+
+def test_the_rates_are_those_of_the_last_step(write_params: Write) -> None:
+    best = run(write_params, epochs=1, schedule="cosine")["best"]  # 6 steps
+    assert best["lr_head"] == pytest.approx(0.01 * 0.5 * (1 + math.cos(math.pi * 5 / 6)), abs=1e-6)
 
 
 def test_workers_change_nothing(project: Path, write_params: Write) -> None:

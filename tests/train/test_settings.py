@@ -142,7 +142,7 @@ def test_auto_takes_what_fits_and_keeps_to_it(
     recipe = Recipe(batch_size="auto")
     (project / "kept").mkdir()
     (project / "kept/batch_size.json").write_text('{"batch_size": 5}')
-    assert batch_size.chosen(detector, recipe, samples=100, remembered=project / "kept") == 5
+    assert batch_size.chosen(detector, recipe, samples=lambda: 100, remembered=project / "kept") == 5
 
 
 @pytest.mark.usefixtures("project")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,19 @@ def test_curves_and_pictures_are_kept_and_repeat(
             train(load(path))
     train(load(path))
     assert drawn(project) == once
+
+
+def test_averaged_weights_beside_an_open_tracker(project: Path, write_params: Write) -> None:
+    for words in (
+        ["init", "-q"],
+        ["add", "data"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "data"],
+    ):
+        subprocess.run(["git", *words], cwd=project, check=True)
+    metrics = train(load(write_params(epochs=2, tracker="dvclive", ema=0.9)))
+    assert metrics is not None
+    assert metrics["epochs"] == 2
+    assert "plots/metrics/val_auc.tsv" in drawn(project)
 
 
 def test_a_picture_of_noise_is_small_enough_for_git() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.train.validation import Scored, auc, by_video, figures
+from stages.train.validation import Scored, auc, by_video, figures, weighted_means
 
 PAIRS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=2, max_size=40).filter(
     lambda pairs: len({label for label, _ in pairs}) == 2
@@ -34,6 +34,11 @@ def test_scores_of_several_processes() -> None:
     assert scored.scores.tolist() == [0.0, 0.2, 0.4]
     with pytest.raises(RuntimeError, match="twice"):
         Scored.gather([*parts, parts[1]])
+
+
+def test_losses_are_weighted_by_samples_and_a_process_may_have_none() -> None:
+    parts = [{"loss": np.float64(3.0), "n": np.float64(1.0)}, {}, {"loss": np.float64(1.0), "n": np.float64(3.0)}]
+    assert weighted_means(parts) == {"val_loss": 1.0}
 
 
 def test_videos_average_their_frames() -> None:
