@@ -36,10 +36,18 @@ KEPT = 4
 CODE = (
     "bundle.py",
     "detectors/base.py",
+    "detectors/calibration.py",
     "detectors/layers",
     "detectors/losses.py",
+    "detectors/pretrained.py",
+    "detectors/registry.py",
+    "detectors/settings.py",
+    "host.py",
     "loading",
+    "recipe.py",
+    "schema.py",
     "scoring.py",
+    "store.py",
     "train",
 )
 
