@@ -275,7 +275,12 @@ def test_what_is_no_video(tmp_path: Path) -> None:
     folder.mkdir()
     sound = tmp_path / "sound.wav"
     write_sound(sound, tone(16000, 0.5)[None], 16000)
-    cases = [(empty, "empty"), (text, "cannot be opened"), (folder, "holds no images"), (tmp_path / "none.mp4", "missing")]
+    cases = [
+        (empty, "empty"),
+        (text, "cannot be opened"),
+        (folder, "holds no images"),
+        (tmp_path / "none.mp4", "missing"),
+    ]
     for path, reason in [*cases, (sound, "no video track")]:
         for look in (probe, lambda path: sample_frames(path, 3), lambda path: frames_at_times(path, [0.0])):
             with pytest.raises(MediaError, match=reason) as caught:
