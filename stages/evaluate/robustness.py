@@ -19,7 +19,7 @@ from stages.evaluate.decision import Combination
 from stages.evaluate.metrics import Figures, Sample, undefined
 from stages.loading.av import SequenceIndex, Tables
 from stages.loading.images import decode, decode_mask
-from stages.loading.index import CropIndex, Pictures
+from stages.loading.index import CropIndex, Pictures, pick
 from stages.loading.sampler import evenly
 from stages.params import EvaluateParams
 from stages.scoring import Index, Scorer
@@ -104,16 +104,7 @@ def few_frames(index: Index, count: int) -> Index:
         return index
     bounds = np.flatnonzero(np.diff(index.video)) + 1
     parts = [part[evenly(part.size, count)] for part in np.split(np.arange(len(index)), bounds)]
-    rows = np.concatenate(parts)
-    return replace(
-        index,
-        video=index.video[rows],
-        frame_index=index.frame_index[rows],
-        time_s=index.time_s[rows],
-        phash=index.phash[rows],
-        images=_Picked(index.images, rows),
-        masks=None if index.masks is None else _Picked(index.masks, rows),
-    )
+    return pick(index, np.concatenate(parts))
 
 
 def harm(index: Index, corruption: Corruption, strength: float) -> Index:
@@ -125,17 +116,6 @@ def harm(index: Index, corruption: Corruption, strength: float) -> Index:
     if masks is not None and corruption.moves:
         masks = _Harmed(masks, index, corruption, strength, grey=True)
     return replace(index, images=images, masks=masks)
-
-
-class _Picked:
-    """Some rows of other pictures."""
-
-    def __init__(self, pictures: Pictures, rows: np.ndarray) -> None:
-        self.pictures, self.rows = pictures, rows
-
-    def get(self, row: int) -> Any:
-        """The bytes of the row's picture."""
-        return self.pictures.get(int(self.rows[row]))
 
 
 class _Harmed:

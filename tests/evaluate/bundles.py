@@ -32,7 +32,7 @@ def make_info(detector: Detector, **changes: Any) -> BundleInfo:
     """detector.json of a made detector."""
     info = BundleInfo(
         detector=detector.name,
-        settings=SETTINGS[detector.name],
+        settings=detector.settings.model_dump(mode="json"),
         image_size=detector.image_size,
         inputs=sorted(detector.inputs),
         target=detector.target,

@@ -9,13 +9,12 @@ import pytest
 import torch
 
 from stages import bundle
-from stages.bundle import BundleInfo, Threshold
 from stages.detectors import registry
 from stages.detectors.base import Detector
 from stages.errors import UserError
 from stages.predict import export as module
 from stages.predict.export import export
-from tests.evaluate.bundles import save_bundle
+from tests.evaluate.bundles import make_info, save_bundle
 
 HAS_ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
 ONNX = pytest.param("onnx", marks=pytest.mark.skipif(not HAS_ONNX, reason="an optional extra: make export-setup"))
@@ -33,19 +32,7 @@ def save_small(folder: Path, name: str) -> Detector:
             logits = detector(inputs)["logits"]
             last.weight /= logits.std(dim=0).mean()
             last.bias.copy_(-(detector(inputs)["logits"] - last.bias).mean(dim=0))
-    info = BundleInfo(
-        detector=name,
-        settings=detector.settings.model_dump(mode="json"),
-        image_size=detector.image_size,
-        inputs=sorted(detector.inputs),
-        target=detector.target,
-        mean=detector.mean,
-        std=detector.std,
-        threshold=Threshold(value=0.5, achieved=0.5),
-        preprocess={},
-        packages={},
-    )
-    bundle.save(folder, detector.state_dict(), info, "# made\n")
+    bundle.save(folder, detector.state_dict(), make_info(detector), "# made\n")
     return detector
 
 
