@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import lightning as L
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint, ProgressBar
 
 from stages.errors import UserError
@@ -43,7 +45,7 @@ def fit(module: Training, workspace: Workspace, name: str) -> bool:
         UserError: the loss is not finite, memory ran out, or the training was asked to stop.
     """
     if _already_finished(module, workspace):
-        return True
+        return getattr(rank_zero_only, "rank", 0) == 0
     recipe, signals = module.recipe, Signals()
     for message in _NOISE:
         warnings.filterwarnings("ignore", message=message)
@@ -51,10 +53,12 @@ def fit(module: Training, workspace: Workspace, name: str) -> bool:
         logging.getLogger(logger).setLevel(logging.WARNING)
     trainer = make_trainer(recipe, workspace, callbacks(module, workspace, signals))
     start = str(workspace.last) if workspace.last.exists() else None
+    # of several processes, each would have to stop after the same step: Lightning sees to that
+    handled = signals.caught() if trainer.world_size == 1 else nullcontext()
     try:
-        with explained(recipe, name), signals.caught():
+        with explained(recipe, name), handled:
             trainer.fit(module, ckpt_path=start, weights_only=True)
-    except (Interrupted, KeyboardInterrupt):
+    except (Interrupted, KeyboardInterrupt, SystemExit):  # Lightning makes SystemExit of a signal
         kept = f"its state is in {workspace.last}" if workspace.last.exists() else "nothing was saved yet"
         raise UserError(f"the training was interrupted; {kept}. Run the same command again to go on.") from None
     return bool(trainer.is_global_zero)

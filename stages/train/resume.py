@@ -225,6 +225,16 @@ class LastCheckpoint(Checkpoint):
         self.path, self.every_steps, self.signals = path, every_steps, signals
         self._saved_step = -1
 
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Refuse, in every process, a training that only some of the processes would resume."""
+        here = self.path.exists()
+        strategy = trainer.strategy
+        if not strategy.reduce_boolean_decision(here == strategy.broadcast(here), all=True):
+            raise UserError(
+                f"{self.path}, where an interrupted training stopped, is not there for every process: "
+                "all nodes need the project in a folder that they share."
+            )
+
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         """Save inside an epoch. The epoch's last batch is left to the epoch's end."""
         step, progress = trainer.global_step, trainer.fit_loop.epoch_loop.batch_progress
@@ -232,7 +242,7 @@ class LastCheckpoint(Checkpoint):
         if progress.is_last_batch or not whole or step == self._saved_step:
             return
         due = self.every_steps is not None and step % self.every_steps == 0
-        stop = self.signals.received is not None and trainer.world_size == 1
+        stop = self.signals.received is not None
         if due or stop:
             self._save(trainer, pl_module)
         if stop:
@@ -243,7 +253,7 @@ class LastCheckpoint(Checkpoint):
         over = trainer.should_stop or trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
         pl_module.finished = over  # type: ignore[assignment]
         self._save(trainer, pl_module)
-        if self.signals.received is not None and trainer.world_size == 1:
+        if self.signals.received is not None:
             raise Interrupted
 
     def _save(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -1,8 +1,30 @@
-"""The train command with the test's detector registered: what the processes of test_ddp run."""
+"""The train command with the test's detector registered: what the processes of test_ddp run.
+
+With TERM_AFTER_SAVE set, the first process ends itself as a scheduler would, once a checkpoint is written.
+"""
+
+import os
+import signal
+from typing import Any
 
 from stages.errors import run_cli
 from stages.train.__main__ import main
+from stages.train.resume import AtomicCheckpointIO
 from tests.train import tiny  # noqa: F401  # registers the detector
 
+
+class Terminating(AtomicCheckpointIO):
+    """Sends this process a SIGTERM after the first checkpoint that can be resumed."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        super().save_checkpoint(checkpoint, path, storage_options)
+        if str(path).endswith("last.ckpt"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
 if __name__ == "__main__":
+    if "TERM_AFTER_SAVE" in os.environ:
+        from stages.train import fit
+
+        fit.AtomicCheckpointIO = Terminating  # type: ignore[misc]
     run_cli(main)
