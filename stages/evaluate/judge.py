@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stages.evaluate.bootstrap import MIN_VIDEOS, distribution, interval, separated
+from stages.evaluate.bootstrap import (
+    MAX_CORRECTED,
+    MIN_VIDEOS,
+    accelerated,
+    distribution,
+    interval,
+    jackknife,
+    separated,
+)
 from stages.evaluate.metrics import Figures, Sample, calibration, losses, undefined
 from stages.evaluate.predictions import Judged, coverage, select
 from stages.evaluate.reliability import ece_if_calibrated, fit_temperature, with_temperature
@@ -108,7 +116,7 @@ def level(figures: Figures, name: str, reasons: Reasons) -> dict[str, Any]:
 def intervals(
     figures: Figures, values: Mapping[str, Any], params: EvaluateParams, where: str, reasons: Reasons
 ) -> dict[str, list[float] | None]:
-    """The interval of each value: bootstrap over videos, or bootstrap.separated for the AUC of parted classes.
+    """The interval of each value: bootstrap over videos; of the AUC see auc_interval.
 
     Args:
         figures: of the sample.
@@ -133,7 +141,7 @@ def intervals(
     for name in names:
         bounds = interval(drawn[name], params.confidence)
         if name == "auc":
-            bounds = separated(figures.values()["auc"], min(counts), params.confidence) or bounds
+            bounds = auc_interval(figures, drawn["auc"], min(counts), params.confidence)
         if bounds is not None and bounds[0] < bounds[1]:
             found[name] = [round(bound, DIGITS) for bound in bounds]
         else:
@@ -142,6 +150,23 @@ def intervals(
         reason = f"resamples do not tell how uncertain these are: {', '.join(flat)}"
         reasons.found.append({"figure": where, "reason": reason})
     return found
+
+
+def auc_interval(figures: Figures, drawn: np.ndarray, pairs: int, confidence: float) -> tuple[float, float] | None:
+    """The interval of an AUC: exact of wholly parted classes, else from resamples, corrected in a small sample.
+
+    Args:
+        figures: of the sample.
+        drawn: the AUC over the resamples [shape=(R,)].
+        pairs: videos of the rarer class.
+        confidence: of the interval.
+    """
+    auc, videos = figures.values()["auc"], figures.sample.n_videos
+    if parted := separated(auc, pairs, confidence):
+        return parted
+    if videos > MAX_CORRECTED:
+        return interval(drawn, confidence)
+    return accelerated(drawn, auc, jackknife(figures, videos)["auc"], confidence)
 
 
 def auc_method(figures: Figures, bounds: list[float] | None) -> str | None:

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+import scipy.stats
 from scipy.stats import norm
 
 from stages.evaluate import bootstrap
@@ -43,10 +44,10 @@ def test_intervals_cover_the_truth(frames: int) -> None:
 
 @pytest.mark.parametrize(
     ("true", "videos", "least"),
-    [(0.95, 10, 0.94), (0.95, 20, 0.85), (0.995, 10, 0.95)],  # 1000 experiments each gave 0.97, 0.89, 1.0
+    [(0.8, 20, 0.91), (0.95, 10, 0.94), (0.95, 20, 0.91), (0.995, 10, 0.95)],
 )
 def test_intervals_near_an_auc_of_one(true: float, videos: int, least: float) -> None:
-    """What is reported, of few videos a class; of 20 it falls short of its 95 %, as the docstring says."""
+    """What is reported, of few videos a class."""
     rng = np.random.default_rng(3)
     labels = np.repeat([0, 1], videos)
     params, hits, parted = EvaluateParams(resamples=200), 0, 0
@@ -58,8 +59,27 @@ def test_intervals_near_an_auc_of_one(true: float, videos: int, least: float) ->
         assert bounds is not None
         hits += bounds[0] <= true <= bounds[1]
         parted += values["auc"] == 1.0
-    assert parted > 0
+    assert (parted > 0) == (true > 0.9)
     assert hits / 300 >= least
+
+
+def test_the_corrected_interval_is_scipys() -> None:
+    """Against scipy's BCa of a mean, from the same resamples."""
+    rng = np.random.default_rng(1)
+    data = rng.exponential(size=40)
+
+    def compute(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {"mean": weights @ data / weights.sum(axis=1)}
+
+    expected = scipy.stats.bootstrap((data,), np.mean, n_resamples=20_000, method="BCa", rng=2).confidence_interval
+    drawn = bootstrap.distribution(compute, 40, 40, resamples=20_000, seed=3)["mean"]
+    without = bootstrap.jackknife(compute, 40)["mean"]
+    np.testing.assert_allclose(without, [np.delete(data, i).mean() for i in range(40)])
+    found = bootstrap.accelerated(drawn, float(data.mean()), without, 0.95)
+    assert found == pytest.approx(tuple(expected), abs=0.02)
+    percentile = bootstrap.interval(drawn, 0.95)
+    assert percentile is not None
+    assert percentile[1] < found[1] - 0.01  # a skewed mean: the correction is not nothing
 
 
 def test_the_bound_of_parted_classes_holds() -> None:
