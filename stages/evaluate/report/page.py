@@ -68,9 +68,9 @@ def _footer(run: Run) -> str:
     confidence = next(key for each in run.sections for key in each.figures if key.startswith("interval_"))
     percent = confidence.removeprefix("interval_")
     return (
-        f"<p>Brackets are {percent} % intervals from resampled videos (bootstrap; BCa for an AUC); of an AUC of 0 or 1, "
-        "about which resamples say nothing, one-sided from pairs of videos. No brackets: too few videos for an interval, or all "
-        "resamples come to the same; not that the figure is certain.</p>"
+        f"<p>Brackets are {percent} % intervals from resampled videos (bootstrap; BCa for an AUC); of an AUC of 0 or "
+        "1, about which resamples say nothing, one-sided from pairs of videos. No brackets: too few videos for an "
+        "interval, or all resamples come to the same; not that the figure is certain.</p>"
     )
 
 
