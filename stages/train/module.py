@@ -280,6 +280,10 @@ class Training(L.LightningModule):
         # frame AUCs the lower loss.
         tie = 1e-4 * found.get("val_frame_auc", 0.0) - 1e-7 * min(self._val_figures["val_loss"], 100.0)
         select = found.get("val_log_prob", found.get("val_auc", 0.0) + tie)
+        stop = self.recipe.early_stop
+        if self.anomaly and stop is not None and stop.metric == "val_loss":
+            # Densities of features that are still being learned do not compare: dull features are the likeliest.
+            select = -self._val_figures["val_loss"]
         for name, value in {**self._val_figures, "val_select": select}.items():
             self.log(name, value, prog_bar=name in ("val_auc", "val_log_prob"), logger=False, batch_size=1)
 
