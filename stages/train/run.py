@@ -8,8 +8,8 @@ import lightning as L
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from stages.ledger import code_hash
-from stages.loading.device import DeviceAugmentation
 from stages.loading.av_augment import SequenceAugmentation
+from stages.loading.device import DeviceAugmentation
 from stages.loading.transforms import Augmentation
 from stages.params import Params, dataset_folder
 from stages.train import batch_size, resume
