@@ -287,7 +287,7 @@ def test_the_sound_alone_does_not_tell_right_from_shifted():
     detector = TinyStreams(Settings(**{**Settings.small, "dropout": 0.0, "negatives": 3}))
     optimizer = torch.optim.AdamW(detector.parameters(), lr=1e-3)
     found = []
-    for _ in range(60):
+    for _ in range(30):
         batch = clips(16, generator)
         batch["mouths"] = torch.randn(batch["mouths"].shape, generator=generator)
         batch["mels"][:, 0] = -9.0
@@ -296,4 +296,4 @@ def test_the_sound_alone_does_not_tell_right_from_shifted():
         optimizer.zero_grad()
         parts["loss"].backward()
         optimizer.step()
-    assert sum(found[-20:]) / 20 < 0.4  # chance is one in four; without turning it is 0.9 and more
+    assert sum(found[-20:]) / 20 < 0.4  # chance is one in four; without turning it is 0.9 within ten steps
