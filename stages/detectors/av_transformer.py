@@ -202,7 +202,8 @@ class AVTransformer(Detector):
         """Negative log-likelihood per channel, and the contrastive sync loss, both over the real clips alone.
 
         sync_accuracy, for the record: the share of the real clips whose own soundtrack fits best (chance: one in
-        1 + negatives); on held-out people it tells learning from memorising.
+        1 + negatives; more in training, where drawn shifts repeat). On held-out people it tells learning from
+        memorising.
 
         A batch without a real clip gives 0 with a zero gradient.
         """

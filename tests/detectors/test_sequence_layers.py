@@ -296,4 +296,4 @@ def test_the_sound_alone_does_not_tell_right_from_shifted():
         optimizer.zero_grad()
         parts["loss"].backward()
         optimizer.step()
-    assert sum(found[-20:]) / 20 < 0.4  # chance is one in four; without turning it is 0.9 within ten steps
+    assert sum(found[-20:]) / 20 < 0.5  # chance is one in three, as drawn shifts repeat; without turning it is 1
