@@ -22,7 +22,11 @@ class TransformStep(_Strict):
 
 
 class EarlyStop(_Strict):
-    """When to stop before the last epoch. `auto`: val_auc, or for detectors that train on reals alone val_log_prob."""
+    """When to stop before the last epoch. `auto`: val_auc, or for detectors that train on reals alone val_log_prob.
+
+    The checkpoint is the epoch with the best val_auc; of detectors that train on reals alone that with the best
+    val_log_prob, or with the lowest val_loss where this is the metric.
+    """
 
     metric: Literal["auto", "val_auc", "val_frame_auc", "val_log_prob", "val_loss"] = "auto"
     mode: Literal["max", "min"] = "max"
@@ -95,6 +99,9 @@ class Recipe(_Strict):
     gpu_transforms: bool = False  # flips, colour, blur and noise on the GPU, without albumentations
 
     chunk_s: float = Field(default=0.64, gt=0.0)  # audio-visual: length of a stretch of sound (s)
+    mel_gain_db: float = Field(default=0.0, ge=0.0)  # audio-visual: a training clip's level changes by up to this
+    mel_masks: int = Field(default=0, ge=0)  # audio-visual: bands of mels hidden in a training clip (SpecAugment)
+    mel_mask_width: Count = 12  # the widest of them (mels)
     trim_leading_silence: bool = False  # audio-visual: no stretch begins before the sound does
 
     checkpoint_steps: Count | None = None  # also save for resuming every so many optimizer steps; null: every epoch

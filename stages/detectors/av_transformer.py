@@ -57,6 +57,7 @@ class Settings(DetectorSettings):
     components: int = Field(1, ge=1, le=16)  # Gaussians in the mixture
     min_scale: float = Field(0.05, gt=0.0)  # smallest standard deviation (the features' own is 1)
     negatives: int = Field(4, ge=1, le=16)  # wrong soundtracks that the sync loss sets against the right one
+    foreign_negatives: bool = False  # every second of them is another clip's; false: all are the clip's own, shifted
     temperature: float = Field(0.1, gt=0.0)  # of the sync loss
     sync_weight: float = Field(1.0, ge=0.0)
     calibrate_on_fakes: bool = False  # true: validation fakes too decide calibration and threshold
@@ -84,9 +85,12 @@ class AVTransformer(Detector):
     Collapse. Trained together as in source 002, features and density have a trivial optimum: features that are the same
     for every clip, whose density grows without bound. Here the features have unit scale (layer norm without gain), the
     density gets them detached (stop_gradient), and what trains them is a contrastive sync loss: of the clip's own
-    soundtrack, its own shifted in time, and those of other clips, the first must fit the lips. The wrong soundtracks
-    pass through the audio stream themselves, shifted before its positional encoding, so that position gives nothing
-    away. AVAD, too, fits its density to features that are trained beforehand and frozen.
+    soundtrack and the same shifted in time, the first must fit the lips. The wrong soundtracks pass through the audio
+    stream themselves, shifted before its positional encoding, so that position gives nothing away; in training the
+    right one is shifted too, together with the lips (turned_together), so that the jump does not either. Other clips'
+    soundtracks can be set against it as well (foreign_negatives): whose voice goes with which face is then learned too,
+    and on drawn heads nothing was learned in the steps that sufficed without. AVAD, too, fits its density to features
+    that are trained beforehand and frozen.
 
     Parameters: 37.1 M; source 002 claims about 52 M. Backbones 4.0 + 2.2 M without their ImageNet classifiers, streams
     with their projections 2 x 5.6 M, fusion 0.4 M, density 19.3 M: what the source lists adds up to this. Of the other
@@ -148,17 +152,16 @@ class AVTransformer(Detector):
         )
         return maps.mean(dim=(2, 3)).unflatten(0, pictures.shape[:2])
 
-    def streams(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The visual stream (B, frames, C), and what the audio stream reads: chunk embeddings (B, chunks, C)."""
+    def embeddings(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the two streams read: of the frames (B, frames, C), and of the chunks (B, chunks, C)."""
         mouths, mels = batch["mouths"], batch["mels"]
         self._check(mouths, mels)
-        v = self.visual_project(self._embed(self.visual_backbone, mouths))
-        v = self.visual_stack(v, checkpointed=self.gradient_checkpointing)
+        lips = self.visual_project(self._embed(self.visual_backbone, mouths))
         normal = self.mel_norm(mels.flatten(0, 1).unsqueeze(1)).unflatten(
             0, mels.shape[:2]
         )  # (B, chunks, 1, n_mels, T)
         a = self._embed(self.audio_backbone, normal.expand(-1, -1, 3, -1, -1))
-        return v, self.audio_project(a)
+        return lips, self.audio_project(a)
 
     def _check(self, mouths: Tensor, mels: Tensor) -> None:
         wanted = (self.options.frames, self.options.chunks, self.options.n_mels)
@@ -174,8 +177,11 @@ class AVTransformer(Detector):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """mouths (B, frames, 3, H, W), mels (B, chunks, n_mels, T), times -> log_prob (B,) and more (see the class)."""
-        v, chunks = self.streams(batch)
-        nearest = nearest_chunks(batch, v.shape[1], chunks.shape[1])
+        lips, chunks = self.embeddings(batch)
+        nearest = nearest_chunks(batch, lips.shape[1], chunks.shape[1])
+        if self.training:
+            lips, chunks, nearest = turned_together(lips, chunks, nearest)
+        v = self.visual_stack(lips, checkpointed=self.gradient_checkpointing)
         sync = self.sync_features(v, chunks, nearest)
         target = sync.detach() if self.options.stop_gradient else sync
         steps = self.density(target, checkpointed=self.gradient_checkpointing)  # (B, T)
@@ -187,12 +193,17 @@ class AVTransformer(Detector):
     def _sync_logits(self, v: Tensor, chunks: Tensor, nearest: Tensor, sync: Tensor) -> Tensor:
         """How well the clip's own soundtrack fits (first column), and the wrong ones: (B, 1 + negatives)."""
         logits = [self.sync_head(sync).mean(dim=(1, 2))]
-        for wrong in wrong_soundtracks(chunks, self.options.negatives, random=self.training):
+        count, foreign = self.options.negatives, self.options.foreign_negatives
+        for wrong in wrong_soundtracks(chunks, count, foreign=foreign, random=self.training):
             logits.append(self.sync_head(self.sync_features(v, wrong, nearest)).mean(dim=(1, 2)))
         return torch.stack(logits, dim=1) / self.options.temperature
 
     def loss(self, output: dict[str, Tensor], batch: Batch, *, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
         """Negative log-likelihood per channel, and the contrastive sync loss, both over the real clips alone.
+
+        sync_accuracy, for the record: the share of the real clips whose own soundtrack fits best (chance: one in
+        1 + negatives; more in training, where drawn shifts repeat). On held-out people it tells learning from
+        memorising.
 
         A batch without a real clip gives 0 with a zero gradient.
         """
@@ -204,7 +215,8 @@ class AVTransformer(Detector):
             logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device), reduction="none"
         )
         sync = (each * real).sum() / count
-        return {"loss": nll + self.options.sync_weight * sync, "nll": nll, "sync": sync}
+        found = ((logits.argmax(dim=1) == 0) * real).sum() / count
+        return {"loss": nll + self.options.sync_weight * sync, "nll": nll, "sync": sync, "sync_accuracy": found}
 
     def example_batch(self, batch_size: int = 2, *, seed: int = 0) -> Batch:
         """A random batch of the right shapes: for tests, profiles and export."""
@@ -237,12 +249,38 @@ def nearest_chunks(batch: Batch, frames: int, chunks: int) -> Tensor:
     return index.expand(len(batch["mouths"]), -1)
 
 
-def wrong_soundtracks(chunks: Tensor, count: int, *, random: bool) -> list[Tensor]:
-    """Soundtracks that do not belong to the lips: own ones shifted in time and, in turn, those of other clips.
+def turned_together(lips: Tensor, chunks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Begin each clip at a chunk of its own choice: lips and sound move together, and what leaves the end comes first.
+
+    A soundtrack that is shifted in time begins and ends in mid-speech and jumps where its end meets its start: sound
+    alone would give it away, and the sync loss would never look at the lips. Now the right soundtracks do so as well.
+
+    Args:
+        lips: embeddings of the frames (B, F, C).
+        chunks: of the chunks (B, n, C).
+        nearest: of each frame its chunk (B, F).
+    Returns:
+        The same three, each clip turned by a number of chunks drawn from 0 to n - 1.
+    """
+    B, n = chunks.shape[:2]
+    frames, device = lips.shape[1], chunks.device
+    shift = torch.randint(0, n, (B, 1), device=device)
+    of_chunks = (torch.arange(n, device=device) + shift) % n  # (B, n)
+    of_frames = (torch.arange(frames, device=device) + shift * frames // n) % frames  # (B, F)
+    return (
+        lips.gather(1, of_frames.unsqueeze(-1).expand_as(lips)),
+        chunks.gather(1, of_chunks.unsqueeze(-1).expand_as(chunks)),
+        (nearest.gather(1, of_frames) - shift) % n,
+    )
+
+
+def wrong_soundtracks(chunks: Tensor, count: int, *, foreign: bool, random: bool) -> list[Tensor]:
+    """Soundtracks that do not belong to the lips: own ones shifted in time and, if asked for, those of other clips.
 
     Args:
         chunks: chunk embeddings (B, n, C), n >= 2.
-        count: how many to make; a batch of one has shifted ones only.
+        count: how many to make.
+        foreign: every second one is of another clip; a batch of one has shifted ones only.
         random: draw shifts (one per clip) and clips; otherwise they are spread evenly (validation).
     Returns:
         count tensors (B, n, C).
@@ -251,7 +289,7 @@ def wrong_soundtracks(chunks: Tensor, count: int, *, random: bool) -> list[Tenso
     device = chunks.device
     wrong = []
     for i in range(count):
-        if i % 2 and B > 1:
+        if foreign and i % 2 and B > 1:
             step = torch.randint(1, B, (1,), device=device) if random else 1 + (i // 2) % (B - 1)
             wrong.append(chunks[(torch.arange(B, device=device) + step) % B])
         else:

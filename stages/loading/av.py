@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ import pyarrow as pa
 import torch
 from torch.utils.data import Dataset
 
+from stages.loading.av_augment import Augment
 from stages.loading.crops import RawBatch, shared_empty
 from stages.loading.images import decode, resize
 from stages.loading.index import UNKNOWN, Videos
@@ -158,6 +160,10 @@ class _Sequence:
     frame_time_s: np.ndarray  # (F,)
     chunk_time_s: np.ndarray  # (C,)
 
+    def changed(self, augment: Augment) -> _Sequence:
+        mouths, mels = augment(self.mouths, self.mels)
+        return replace(self, mouths=mouths, mels=mels)
+
 
 def cut_chunks(
     mel: np.ndarray, centres_s: np.ndarray, *, hop_s: float, start_s: float, chunk_s: float, not_before_s: float | None
@@ -190,14 +196,21 @@ def cut_chunks(
 class SequenceDataset(Dataset[RawBatch]):
     """Whole batches of an index's sequences: `dataset.__getitems__(plan)`.
 
+    Args:
+        index: the sequences.
+        settings: how a clip becomes one.
+        augment: seed of a batch -> change of a sequence's mouths and mels, in training; None: none.
+
     A RawBatch holds mouths (B, F, 3, S, S) uint8; mels (B, C, n_mels, T) float32; frame_time_s (B, F) and chunk_time_s
     (B, C) float32; label (B,), rows (B,) and skipped (K,) int64.
     """
 
-    def __init__(self, index: SequenceIndex, settings: SequenceSettings) -> None:
+    def __init__(
+        self, index: SequenceIndex, settings: SequenceSettings, augment: Callable[[int], Augment] | None = None
+    ) -> None:
         if settings.frames % settings.chunks:
             raise ValueError(f"{settings.frames} frames do not part into {settings.chunks} chunks")
-        self.index, self.settings = index, settings
+        self.index, self.settings, self.augment = index, settings, augment
 
     def __len__(self) -> int:
         return len(self.index)
@@ -209,6 +222,9 @@ class SequenceDataset(Dataset[RawBatch]):
         """Read and decode one batch; sequences of which no crop can be read are under `skipped`."""
         pairs = [(row, self._read(row)) for row in plan.rows]
         read = [(row, sequence) for row, sequence in pairs if sequence is not None]
+        if self.augment is not None:
+            change = self.augment(plan.seed)
+            read = [(row, sequence.changed(change)) for row, sequence in read]
         side, settings = self.settings.image_size, self.settings
         mouths = shared_empty(len(read), settings.frames, side, side, 3)
         for target, (_, sequence) in zip(mouths, read, strict=True):

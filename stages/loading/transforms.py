@@ -84,6 +84,10 @@ class Augmentation:
         self.compose.set_random_seed(seed)
         return self._apply
 
+    def of_clip(self, images: np.ndarray) -> np.ndarray:
+        """The transform of a clip's pictures: drawn once, the same for all [uint8, shape=(F, S, S, 3)]."""
+        return np.asarray(self.compose(images=images)["images"]) if self.compose.transforms else images
+
     def _apply(self, image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         if self.resize_first:
             image = resize(image, self.image_size)

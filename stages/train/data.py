@@ -156,7 +156,7 @@ def _dataset(
     if isinstance(index, SequenceIndex):
         if sequence is None:
             raise ValueError("sequences without their settings")
-        return SequenceDataset(index, sequence)
+        return SequenceDataset(index, sequence, augment)
     return CropDataset(index, detector.image_size, augment)
 
 

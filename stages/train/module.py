@@ -26,7 +26,7 @@ from stages.train.optim import gradient_norm, make_optimizer, make_schedule
 from stages.train.pictures import show
 from stages.train.progress import ProgressLines
 from stages.train.tracking import Tracker
-from stages.train.validation import Scored, figures, weighted_means
+from stages.train.validation import Scored, figures, selection, weighted_means
 
 
 @dataclass
@@ -261,7 +261,8 @@ class Training(L.LightningModule):
         output = self.detector(inputs)
         scores = self.detector.score(output)
         self._scored.append((batch.rows.numpy(), scores.float().cpu().numpy()))
-        weight = float(len(batch.rows))
+        # An anomaly detector's loss is the mean over the batch's real clips, of which there may be none.
+        weight = float((inputs["label"] == 0).sum()) if self.anomaly else float(len(batch.rows))
         parts = self.detector.loss(output, inputs, progress=1.0)
         self.val_meter.add({name: value * weight for name, value in parts.items()} | {"n": torch.tensor(weight)})
 
@@ -276,10 +277,8 @@ class Training(L.LightningModule):
         index = self.data.val.index
         found = figures(scored, index.video, index.videos.labels, anomaly=self.anomaly)
         self._val_figures = {**found, **weighted_means(self._gathered([self.val_meter.state()["sums"]]))}
-        # Of equal video AUCs, which a small split often has, the better frame AUC is the better checkpoint; of equal
-        # frame AUCs the lower loss.
-        tie = 1e-4 * found.get("val_frame_auc", 0.0) - 1e-7 * min(self._val_figures["val_loss"], 100.0)
-        select = found.get("val_log_prob", found.get("val_auc", 0.0) + tie)
+        stop = self.recipe.early_stop
+        select = selection(self._val_figures, by_loss=stop is not None and stop.metric == "val_loss")
         for name, value in {**self._val_figures, "val_select": select}.items():
             self.log(name, value, prog_bar=name in ("val_auc", "val_log_prob"), logger=False, batch_size=1)
 

@@ -8,6 +8,7 @@ import lightning as L
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from stages.ledger import code_hash
+from stages.loading.av_augment import SequenceAugmentation
 from stages.loading.device import DeviceAugmentation
 from stages.loading.transforms import Augmentation
 from stages.params import Params, dataset_folder
@@ -52,7 +53,7 @@ def train(params: Params) -> dict[str, Any] | None:
         detector,
         recipe,
         seed=chosen.seed,
-        augment=augment.seeded if isinstance(augment, Augmentation) else None,
+        augment=augment.seeded if isinstance(augment, (Augmentation, SequenceAugmentation)) else None,
         forgeries=chosen.forgeries,
     )
     check_early_stop(recipe, detector, data.val.index.labels)

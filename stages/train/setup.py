@@ -15,6 +15,7 @@ from stages.detectors import registry
 from stages.detectors.base import Detector
 from stages.errors import UserError
 from stages.host import cpu_count
+from stages.loading.av_augment import SequenceAugmentation, SoundChanges
 from stages.loading.batches import LoaderSettings
 from stages.loading.device import DeviceAugmentation
 from stages.loading.transforms import Augmentation
@@ -161,21 +162,31 @@ def build_detector(params: Params, recipe: Recipe) -> Detector:
     return detector
 
 
-def augmentation(params: Params, recipe: Recipe, detector: Detector) -> Augmentation | DeviceAugmentation | None:
-    """The recipe's transforms for the detector's pictures, for the loader's workers or for the device; None: no step.
+def augmentation(
+    params: Params, recipe: Recipe, detector: Detector
+) -> Augmentation | DeviceAugmentation | SequenceAugmentation | None:
+    """The recipe's transforms for what the detector reads, for the loader's workers or for the device; None: no step.
 
     Raises:
-        UserError: the list names what does not exist, or is given for an audio-visual detector.
+        UserError: the list names what does not exist, or is to be done on the GPU for an audio-visual detector.
     """
     where = f"recipes.{params.train.recipe}.transforms"
-    if not recipe.transforms:
-        return None
-    if "image" not in detector.inputs:
+    size, values = detector.image_size, {"mean": detector.mean, "std": detector.std}
+    if "image" in detector.inputs:
+        if not recipe.transforms:
+            return None
+        kind = DeviceAugmentation if recipe.gpu_transforms else Augmentation
+        return kind(recipe.transforms, size, where=where, **values)
+    if recipe.transforms and recipe.gpu_transforms:
         raise UserError(
-            f"{where}: {detector.name} reads no face crops; set `by_detector.{detector.name}.transforms: []`."
+            f"{where}: gpu_transforms changes face crops, and {detector.name} reads none; set "
+            f"`by_detector.{detector.name}.gpu_transforms: false`."
         )
-    kind = DeviceAugmentation if recipe.gpu_transforms else Augmentation
-    return kind(recipe.transforms, detector.image_size, where=where, mean=detector.mean, std=detector.std)
+    sound = SoundChanges(recipe.mel_gain_db, recipe.mel_masks, recipe.mel_mask_width)
+    if not (recipe.transforms or sound.gain_db or sound.masks):
+        return None
+    mouths = Augmentation(recipe.transforms, size, where=where, **values) if recipe.transforms else None
+    return SequenceAugmentation(mouths, sound)
 
 
 def loader_settings(recipe: Recipe) -> LoaderSettings:

@@ -93,3 +93,20 @@ def figures(scored: Scored, video: np.ndarray, labels: np.ndarray, *, anomaly: b
     if anomaly:
         found["val_log_prob"] = float(-scores[of_videos == 0].mean())
     return {name: value for name, value in found.items() if value is not None}
+
+
+def selection(found: Mapping[str, float], *, by_loss: bool) -> float:
+    """What chooses the checkpoint, higher = better.
+
+    Args:
+        found: an epoch's figures, with val_loss.
+        by_loss: an anomaly detector's checkpoint has the lowest loss instead of the highest log-probability. Densities
+            of features that are still being learned do not compare: dull features are the likeliest.
+    Returns:
+        val_auc; of equal ones, which a small split often has, the better val_frame_auc, and of equal ones of that the
+        lower val_loss. Of anomaly detectors val_log_prob or -val_loss.
+    """
+    if "val_log_prob" in found:
+        return -found["val_loss"] if by_loss else found["val_log_prob"]
+    tie = 1e-4 * found.get("val_frame_auc", 0.0) - 1e-7 * min(found["val_loss"], 100.0)
+    return found.get("val_auc", 0.0) + tie

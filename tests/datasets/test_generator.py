@@ -68,6 +68,27 @@ def test_no_unforged_picture_occurs_twice_and_every_forged_one_has_its_unforged_
     assert {clip.take_seed for clip in plan.clips if clip.visually_fake} == set(unforged)
 
 
+@pytest.mark.parametrize("per", [1, 2])
+@pytest.mark.parametrize("layout", ["fakeavceleb", "dfdc"])
+def test_more_real_clips_come_on_top_and_change_no_other(layout: str, per: int) -> None:
+    plan = WRITERS[layout].plan
+    few, many = (plan(source(identities=4, clips_per_category=per, real_clips=n)) for n in (None, 6))
+    added = [clip for clip in many.clips if clip not in few.clips]
+    assert [clip for clip in many.clips if clip in few.clips] == list(few.clips)
+    assert Counter((clip.identity, clip.fake) for clip in added) == {(k, False): 6 - per for k in range(4)}
+    assert len({clip.take_seed for clip in added}) == len(added)
+    assert {clip.take_seed for clip in added}.isdisjoint(clip.take_seed for clip in few.clips)
+    paths = WRITERS[layout].paths(many)
+    assert len(set(paths)) == len(paths) == len(many.clips)
+
+
+def test_a_number_of_real_clips_that_cannot_be_is_named() -> None:
+    with pytest.raises(ValidationError, match="real_clips 1 is less than clips_per_category 2"):
+        source(clips_per_category=2, real_clips=1)
+    with pytest.raises(UserError, match="real_clips 3: layout faceforensics"):
+        WRITERS["faceforensics"].plan(source(real_clips=3))
+
+
 def test_another_seed_gives_other_people() -> None:
     one, two = make_plan(source()), make_plan(source(seed=6))
     assert {p.name for p in one.identities}.isdisjoint(p.name for p in two.identities)

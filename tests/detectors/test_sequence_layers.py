@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from stages.detectors import registry
-from stages.detectors.av_transformer import AVTransformer, Settings, nearest_chunks, wrong_soundtracks
+from stages.detectors.av_transformer import AVTransformer, Settings, nearest_chunks, turned_together, wrong_soundtracks
 from stages.detectors.layers.density import CausalDensity
 from stages.detectors.layers.mamba import MambaLayer, selective_scan
 from stages.detectors.layers.temporal import TemporalStack
@@ -162,18 +162,35 @@ def test_each_frame_gets_the_chunk_nearest_in_time():
 
 @pytest.mark.parametrize("random", [True, False])
 @pytest.mark.parametrize("clips", [1, 2, 5])
-def test_wrong_soundtracks_are_wrong(clips, random):
+@pytest.mark.parametrize("foreign", [True, False])
+def test_wrong_soundtracks_are_wrong(clips, random, foreign):
     torch.manual_seed(0)
     chunks = torch.arange(clips * 8 * 3, dtype=torch.float32).view(clips, 8, 3)
-    wrong = wrong_soundtracks(chunks, 5, random=random)
+    wrong = wrong_soundtracks(chunks, 5, foreign=foreign, random=random)
     assert len(wrong) == 5
     for track in wrong:
         assert track.shape == chunks.shape
         assert (track != chunks).all()  # every chunk differs from the one that belongs there
         assert torch.equal(track.flatten().sort().values, chunks.flatten())  # and every one exists
-    if clips > 1:
-        owners = [(track.view(clips, -1).min(1).values / 24).long() for track in wrong]
-        assert any(not torch.equal(owner, torch.arange(clips)) for owner in owners)
+    owners = [(track.view(clips, -1).min(1).values / 24).long() for track in wrong]
+    others = [not torch.equal(owner, torch.arange(clips)) for owner in owners]
+    assert others == [foreign and clips > 1 and i % 2 == 1 for i in range(5)]
+
+
+def test_lips_and_sound_turn_together():
+    """Each frame keeps its chunk, each clip begins at a chunk of its own, and nothing is lost."""
+    torch.manual_seed(0)
+    frames = torch.arange(64 * 16, dtype=torch.float32).view(64, 16, 1).expand(64, 16, 3)
+    chunks = torch.arange(64 * 8, dtype=torch.float32).view(64, 8, 1).expand(64, 8, 3)
+    nearest = (torch.arange(16) // 2).expand(64, 16)
+    lips, sound, index = turned_together(frames, chunks, nearest)
+    belongs = sound.gather(1, index.unsqueeze(-1).expand(-1, -1, 3))
+    assert torch.equal(belongs, lips.div(2, rounding_mode="floor"))  # frame t of the whole batch has chunk t // 2
+    assert torch.equal(lips.sort(dim=1).values, frames)
+    assert torch.equal(sound.sort(dim=1).values, chunks)
+    steps = lips[:, 1:, 0] - lips[:, :-1, 0]
+    assert ((steps == 1) | (steps == -15)).all()
+    assert set((sound[:, 0, 0] % 8).tolist()) == set(range(8))
 
 
 @pytest.mark.parametrize("kind", TEMPORAL)
@@ -261,3 +278,22 @@ def test_lips_and_sound_that_do_not_fit_score_as_anomalies(trained):
         real, fake = (trained.score(trained(b)) for b in (batch, wrong))
     auc = (fake[:, None] > real[None, :]).float().mean().item()
     assert auc > 0.8
+
+
+def test_the_sound_alone_does_not_tell_right_from_shifted():
+    """Clips that begin in silence, with lips that say nothing: only where the sound starts could be learned."""
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(1)
+    detector = TinyStreams(Settings(**{**Settings.small, "dropout": 0.0, "negatives": 3}))
+    optimizer = torch.optim.AdamW(detector.parameters(), lr=1e-3)
+    found = []
+    for _ in range(30):
+        batch = clips(16, generator)
+        batch["mouths"] = torch.randn(batch["mouths"].shape, generator=generator)
+        batch["mels"][:, 0] = -9.0
+        parts = detector.loss(detector(batch), batch)
+        found.append(parts["sync_accuracy"].item())
+        optimizer.zero_grad()
+        parts["loss"].backward()
+        optimizer.step()
+    assert sum(found[-20:]) / 20 < 0.5  # chance is one in three, as drawn shifts repeat; without turning it is 1

@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from stages.loading.av import SequenceDataset, SequenceSettings, cut_chunks, hold_sequences, load_sequences
+from stages.loading.av_augment import SequenceAugmentation, SoundChanges
 from stages.loading.batches import to_inputs
 from stages.loading.index import load_videos
 from stages.loading.sampler import BatchPlan
+from stages.loading.transforms import Augmentation
+from stages.recipe import TransformStep
 from stages.schema import MELS, MOUTHS
 from stages.store import Shards
 from tests.synthetic import clips, write_sequences, write_splits
@@ -89,3 +92,44 @@ def test_trimmed_silence_is_never_seen() -> None:
     chunks, times = cut_chunks(mel, centres, not_before_s=0.3, **cut)
     assert chunks.min() == 1.0
     np.testing.assert_allclose(times, [0.35, 0.35, 0.7])
+
+
+def test_a_training_sequence_is_changed_as_one(tmp_path: Path) -> None:
+    """The same change of every crop and every stretch of sound of a clip, another one for another clip or batch."""
+    made = clips(train=2, val=0, test=0)
+    write_splits(tmp_path, made)
+    write_sequences(tmp_path, made)
+    index = load_sequences(tmp_path, load_videos(tmp_path, "label", {"train"}), SETTINGS)
+    steps = [TransformStep(name="HorizontalFlip", params={"p": 0.5})]
+    flips = Augmentation(steps, SETTINGS.image_size, where="here", mean=(0.5,) * 3, std=(0.5,) * 3)
+    change = SequenceAugmentation(flips, SoundChanges(gain_db=6.0))
+    plain = SequenceDataset(index, SETTINGS).__getitems__(BatchPlan((0, 1), 0))
+    changed = SequenceDataset(index, SETTINGS, change.seeded)
+    flipped, gains = set(), set()
+    for seed in range(8):
+        batch = changed.__getitems__(BatchPlan((0, 1), seed))
+        again = changed.__getitems__(BatchPlan((0, 1), seed))
+        assert torch.equal(batch["mouths"], again["mouths"])
+        assert torch.equal(batch["mels"], again["mels"])
+        for clip in range(2):
+            mouths, gain = batch["mouths"][clip], batch["mels"][clip] - plain["mels"][clip]
+            mirrored = torch.equal(mouths, plain["mouths"][clip].flip(-1))
+            assert mirrored or torch.equal(mouths, plain["mouths"][clip])
+            assert gain.max() - gain.min() < 1e-4
+            assert abs(float(gain.mean())) <= 6.0 * np.log(10.0) / 10.0
+            flipped.add(mirrored)
+            gains.add(round(float(gain.mean()), 4))
+    assert flipped == {True, False}
+    assert len(gains) == 16
+
+
+def test_hidden_bands_of_mels() -> None:
+    mels = np.random.default_rng(0).normal(size=(8, 80, 20)).astype(np.float32)
+    before = mels.copy()
+    for seed in range(20):
+        hidden = SoundChanges(masks=1, mask_width=10)(mels, np.random.default_rng(seed))
+        bands = np.flatnonzero((hidden != mels).any(axis=(0, 2)))
+        assert len(bands) <= 10
+        assert (np.diff(bands) == 1).all()
+        assert (hidden[:, bands] == mels.mean()).all()
+    assert np.array_equal(mels, before)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -14,14 +15,17 @@ from hypothesis import strategies as st
 
 from stages.detectors import registry
 from stages.errors import UserError
+from stages.loading.av_augment import SequenceAugmentation
 from stages.params import TrainParams, load
 from stages.recipe import Recipe
 from stages.train import batch_size
 from stages.train.data import sequence_settings
 from stages.train.run import train
+from stages.train.setup import augmentation
 from tests.train import tiny  # registers the detector
 
 Write = Callable[..., Path]
+SMALL = {"image_size": 64, "d_model": 128, "visual_layers": 2, "audio_layers": 2, "density_layers": 2}
 FLIPS = [{"name": "HorizontalFlip"}, {"name": "ColorJitter"}]
 
 
@@ -53,6 +57,7 @@ def test_every_key_is_read(write_params: Write, monkeypatch: pytest.MonkeyPatch)
     train(params.model_copy(update={"train": section}))
     heard = SimpleNamespace(inputs=frozenset({"mouths", "mels"}), settings=SimpleNamespace(), image_size=112)
     sequence_settings(heard, recipe)  # type: ignore[arg-type]
+    augmentation(params, recipe, registry.build("av_transformer", SMALL))
     assert set(Recipe.model_fields) - Watched.read == {"by_detector"}  # taken by chosen_recipe itself
     assert set(TrainParams.model_fields) <= wanted
 
@@ -74,6 +79,31 @@ def test_transforms_on_the_device(project: Path, write_params: Write) -> None:
     assert (project / "models/detector/model.safetensors").read_bytes() != seen[0]
     with pytest.raises(UserError, match=r"recipes\.smoke\.transforms: gpu_transforms has no CLAHE"):
         train(load(write_params(gpu_transforms=True, transforms=[{"name": "CLAHE"}])))
+
+
+def test_transforms_of_sequences() -> None:
+    params = load(Path(__file__).parents[2] / "params.yaml")
+    detector = registry.build("av_transformer", SMALL)
+    speech = params.recipes["speech"].for_detector("av_transformer")
+    change = augmentation(params, speech, detector)
+    assert isinstance(change, SequenceAugmentation)
+    mouths = np.zeros((16, 64, 64, 3), np.uint8)
+    mouths[:, 20:40, 24:44] = (200, 90, 60)
+    mels = np.zeros((16, 80, 20), np.float32)
+    seen = []
+    for seed in (0, 1, 0):
+        changed, heard = change.seeded(seed)(mouths, mels)
+        assert changed.shape == mouths.shape
+        assert changed.dtype == np.uint8
+        assert (changed == changed[:1]).all()  # one change for all crops of the clip
+        assert (heard == heard[:1]).all()
+        seen.append((changed, heard))
+    assert not np.array_equal(seen[0][0], seen[1][0])
+    assert all(np.array_equal(one, other) for one, other in zip(seen[0], seen[2], strict=True))
+    assert augmentation(params, params.recipes["smoke"].for_detector("av_transformer"), detector) is None
+    on_gpu = speech.model_copy(update={"gpu_transforms": True})
+    with pytest.raises(UserError, match=r"av_transformer reads none; set `by_detector\.av_transformer\.gpu_transforms"):
+        augmentation(params, on_gpu, detector)
 
 
 def test_compile_runs_the_compiled_detector(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.train.validation import Scored, auc, by_video, figures, weighted_means
+from stages.train.validation import Scored, auc, by_video, figures, selection, weighted_means
 
 PAIRS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=2, max_size=40).filter(
     lambda pairs: len({label for label, _ in pairs}) == 2
@@ -50,3 +50,13 @@ def test_videos_average_their_frames() -> None:
     found = figures(scored, video, np.array([0, -1, 1]), anomaly=True)
     assert found["val_auc"] == found["val_frame_auc"] == 1.0
     assert found["val_log_prob"] == pytest.approx(-0.3)
+
+
+def test_what_chooses_the_checkpoint() -> None:
+    anomaly = {"val_loss": 2.0, "val_log_prob": -5.0, "val_auc": 0.9}
+    assert selection(anomaly, by_loss=False) == -5.0
+    assert selection(anomaly, by_loss=True) == -2.0
+    one, two = {"val_loss": 9.0, "val_auc": 0.5, "val_frame_auc": 0.6}, {"val_loss": 1.0, "val_auc": 0.51}
+    assert selection(two, by_loss=True) > selection(one, by_loss=True)
+    assert selection({**one, "val_frame_auc": 0.7}, by_loss=False) > selection({**one, "val_loss": 0.1}, by_loss=False)
+    assert selection({**one, "val_loss": 0.1}, by_loss=False) > selection(one, by_loss=False)

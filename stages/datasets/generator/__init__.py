@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class GenerateSource(BaseModel):
@@ -28,6 +28,9 @@ class GenerateSource(BaseModel):
     seed: int = Field(ge=0, description="everything follows from it; another seed gives other people")
     identities: int = Field(ge=2, description="people in the set; each occurs equally often in every category")
     clips_per_category: int = Field(ge=1, description="clips of each identity in each category")
+    real_clips: int | None = Field(
+        default=None, ge=1, description="real clips of each identity, if not as many; at least clips_per_category"
+    )
     clip_s: float = Field(gt=0.2, le=60, description="mean length of a clip in seconds; clips vary by 5 %")
     fps: float = Field(gt=1, le=120, description="frames a second")
     size: int = Field(ge=160, le=1024, multiple_of=2, description="side of the square frame in pixels")
@@ -36,6 +39,12 @@ class GenerateSource(BaseModel):
     )
     crf: int = Field(ge=0, le=51, description="H.264 constant rate factor: 18 visually lossless, 40 heavily compressed")
     scale: int = Field(default=1, ge=1, description="makes the set this many times larger: multiplies identities")
+
+    @model_validator(mode="after")
+    def _enough_real_clips(self) -> GenerateSource:
+        if self.real_clips is not None and self.real_clips < self.clips_per_category:
+            raise ValueError(f"real_clips {self.real_clips} is less than clips_per_category {self.clips_per_category}")
+        return self
 
 
 def generate(

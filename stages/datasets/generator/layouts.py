@@ -204,6 +204,10 @@ _FF_COMPRESSION = "c23"
 
 def _faceforensics_plan(source: GenerateSource) -> Plan:
     """People in pairs that forge each other, without sound; an odd last person has no partner and is left out."""
+    if source.real_clips is not None:
+        raise UserError(
+            f"real_clips {source.real_clips}: layout faceforensics has a fake of every original: leave the key out."
+        )
     people = draw_identities(source)
     paired = len(people) - len(people) % 2
     videos = paired * source.clips_per_category

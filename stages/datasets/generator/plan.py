@@ -133,6 +133,9 @@ def make_plan(
                 names = methods[category]
                 method = names[(index * per + k) % len(names)]
                 clips.append(plan_clip(source, index, category, method, k + (per if second else 0), donors))
+        first = per if shared_takes else 2 * per  # takes that no fake has
+        for k in range((source.real_clips or per) - per):
+            clips.append(plan_clip(source, index, REAL, methods[REAL][0], first + k, donors))
     return Plan(identities, tuple(clips))
 
 
