@@ -60,7 +60,9 @@ class RunParams(Strict):
 class EngineParams(Strict):
     """How per-video work is spread. Never changes a result: no stage depends on it."""
 
-    name: Literal["local"] = "local"
+    name: Literal["local", "ray"] = "local"
+    address: str | None = None  # of a Ray cluster: auto, host:port, ray://host:port; null: Ray on this machine alone
+    gpus_per_worker: float = Field(0.0, ge=0.0)  # Ray only: a GPU's share that each worker of faces takes
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     timeout_s: float = Field(300.0, gt=0)  # of one video in one stage
     memory_limit_mb: int = Field(6000, ge=0)  # private memory a worker may hold; 0: no limit
