@@ -111,7 +111,19 @@ class KaggleSource(Strict):
     max_expansion: float = Field(50.0, gt=0)
 
 
-Source = GenerateSource | DirectorySource | ArchiveSource | HttpSource | KaggleSource
+class RemoteSource(Strict):
+    """A folder at a URL that fsspec can open, fetched into raw/; archives in it are unpacked."""
+
+    kind: Literal["remote"]
+    url: str | None = None  # s3://bucket/folder, gs://, az://, sftp://, ...; each needs a package (s3fs, gcsfs, ...)
+    options: dict[str, Any] = {}  # of the store, such as {anon: true} or {endpoint_url: ...}; no credentials
+    parallel: int = Field(8, ge=1, le=64)
+    unpack: bool = True
+    max_unpacked_gb: float = Field(1000.0, gt=0)
+    max_expansion: float = Field(50.0, gt=0)
+
+
+Source = GenerateSource | DirectorySource | ArchiveSource | HttpSource | KaggleSource | RemoteSource
 
 
 class DatasetParams(Strict):
@@ -336,7 +348,7 @@ def validate(raw: Mapping[str, Any], name: str = "params.yaml") -> Params:
 _PLAIN_WORDS = {
     "extra_forbidden": "unknown key; check its spelling",
     "missing": "is missing",
-    "union_tag_not_found": "needs a `kind`: generate, directory, archive, http or kaggle",
+    "union_tag_not_found": "needs a `kind`: generate, directory, archive, http, kaggle or remote",
 }
 
 
