@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scripts.measure import Row, machine, table
+
+if TYPE_CHECKING:
+    from stages.loading.crops import CropDataset
+    from stages.loading.sampler import BatchPlan
 
 DOCUMENT = Path("docs/benchmarks-large.md")
 VIDEOS, CROPS, SIDE = 20_000, 22, 317
@@ -113,7 +120,7 @@ def split() -> str:
     return ", ".join(f"{name} {counts['videos']:,}" for name, counts in metrics["splits"].items())
 
 
-def _train_data() -> tuple[object, Iterator[object]]:
+def _train_data() -> tuple[CropDataset, Iterator[BatchPlan]]:
     """Everything that training holds of the dataset, and an epoch's batches in random order."""
     from stages.loading.crops import CropDataset
     from stages.loading.index import load_crops, load_videos
@@ -126,8 +133,12 @@ def _train_data() -> tuple[object, Iterator[object]]:
 
 def load() -> str:
     """Index the training split with its masks, and plan an epoch."""
+    import stages.loading.crops  # noqa: F401  # what it takes before there is any data
+
+    libraries = peak_mb()
     dataset, plans = _train_data()
-    return f"{len(dataset):,} crops, {sum(1 for _ in plans):,} batches planned"  # type: ignore[arg-type]
+    batches = sum(1 for _ in plans)
+    return f"{len(dataset):,} crops, {batches:,} batches; {libraries:.0f} MB of it are PyTorch and other libraries"
 
 
 def read() -> str:
@@ -137,9 +148,13 @@ def read() -> str:
     cv2.setNumThreads(1)
     dataset, plans = _train_data()
     start = time.perf_counter()
-    for _ in range(BATCHES):
-        dataset.__getitems__(next(plans))  # type: ignore[attr-defined]
-    return f"{BATCH * BATCHES / (time.perf_counter() - start):.0f} crops a second, in batches of {BATCH}"
+    crops = sum(len(plan.rows) for plan in islice(plans, BATCHES) if dataset.__getitems__(plan))
+    return f"{crops / (time.perf_counter() - start):.0f} crops a second, in batches of {BATCH}"
+
+
+def peak_mb() -> float:
+    """This process's peak memory so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 STEPS: dict[str, tuple[str, Callable[..., str]]] = {
@@ -150,8 +165,8 @@ STEPS: dict[str, tuple[str, Callable[..., str]]] = {
 }
 
 
-def measured(command: list[str], folder: Path) -> tuple[float, float, str]:
-    """Run a command in a folder: its seconds, its peak memory (MB) and what it printed."""
+def measured(command: list[str], folder: Path) -> tuple[str, str]:
+    """Run a command in a folder: its seconds and peak memory in words, and what it printed."""
     start = time.perf_counter()
     with subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -160,7 +175,8 @@ def measured(command: list[str], folder: Path) -> tuple[float, float, str]:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{said}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024, said.strip()
+    seconds, busy = time.perf_counter() - start, usage.ru_utime + usage.ru_stime
+    return f"{seconds:.1f} s ({busy:.1f} s of CPU), {usage.ru_maxrss / 1024:.0f} MB", said.strip()
 
 
 def measure(folder: Path, videos: int, crops: int) -> list[Row]:
@@ -168,16 +184,16 @@ def measure(folder: Path, videos: int, crops: int) -> list[Row]:
     rows = []
     for name, (what, _) in STEPS.items():
         sizes = [str(videos), str(crops)] if name == "write" else []
-        seconds, memory, said = measured([sys.executable, __file__, "--step", name, *sizes], folder)
-        rows.append(Row(what, f"{seconds:.1f} s, {memory:.0f} MB", said, ""))
+        figure, said = measured([sys.executable, __file__, "--step", name, *sizes], folder)
+        rows.append(Row(what, figure, said, ""))
         print(rows[-1], flush=True)
     (folder / "dvc.yaml").write_text(STAGE)
     dvc = str(Path(sys.executable).parent / "dvc")
     measured([dvc, "init", "--no-scm", "-q"], folder)
     again = ("DVC, unchanged: `dvc status`", ["status", "-q"]), ("DVC, unchanged: `dvc repro`", ["repro", "-q"])
     for what, words in (("DVC, hashed and put into its cache", ["commit", "-f", "-q"]), *again):
-        seconds, memory, _ = measured([dvc, *words], folder)
-        rows.append(Row(what, f"{seconds:.1f} s, {memory:.0f} MB", "", "seconds" if "unchanged" in what else ""))
+        figure, _ = measured([dvc, *words], folder)
+        rows.append(Row(what, figure, "", "seconds" if "unchanged" in what else ""))
         print(rows[-1], flush=True)
     return rows
 
