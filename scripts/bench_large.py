@@ -144,8 +144,10 @@ def load() -> str:
 def read() -> str:
     """Random batches, decoded and resized to 299 px on one thread."""
     import cv2
+    import torch
 
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     dataset, plans = _train_data()
     start = time.perf_counter()
     crops = sum(len(plan.rows) for plan in islice(plans, BATCHES) if dataset.__getitems__(plan))
