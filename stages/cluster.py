@@ -30,6 +30,7 @@ AHEAD = 2
 ATTEMPTS = 3
 # Until the first worker is there; a cluster's processors may be taken by others.
 START_S = 120.0
+KNOCK_S = 10.0
 
 
 class Member:
@@ -231,6 +232,7 @@ def _connect(address: str | None) -> Any:
     if address is None:
         quiet |= {"include_dashboard": False}
     try:
+        _knock(address)
         ray.init(address=address or "local", **quiet)
     except Exception as error:  # Ray raises nearly every kind, and plain Exception where its processes start too slowly
         trouble = _in_short(error)
@@ -240,9 +242,16 @@ def _connect(address: str | None) -> Any:
             ) from None
         raise UserError(
             f"engine.address in params.yaml is {address}, and no Ray cluster can be reached there ({trouble}): start "
-            f"one with `ray start --head` (docs/cluster.md), or set engine.address to null."
+            f"one with `ray start --head` (docs/cluster.md says how, tokens included), or set engine.address to null."
         ) from None
     return ray
+
+
+def _knock(address: str | None) -> None:
+    """See that somebody listens at host:port or ray://host:port: Ray itself would try for many minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), KNOCK_S).close()
 
 
 def _import_path() -> str:

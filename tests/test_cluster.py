@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,4 +161,16 @@ def test_a_cluster_without_room_says_what_it_lacks(monkeypatch: pytest.MonkeyPat
 def test_a_folder_that_workers_do_not_see_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stages.cluster.Path.cwd", lambda: Path("/elsewhere"))
     with pytest.raises(UserError, match=r"does not see /elsewhere/\.cache/cluster/\w+/driver.*must be shared"):
+        list(run(test_engine.square, [1], RAY, label="test"))
+
+
+def test_an_address_where_no_cluster_is_and_a_missing_package_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        with pytest.raises(UserError, match=rf"engine\.address in params.yaml is {address}, and no Ray cluster"):
+            list(run(test_engine.square, [1], RAY.model_copy(update={"address": address}), label="test"))
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match="make cluster"):
         list(run(test_engine.square, [1], RAY, label="test"))
