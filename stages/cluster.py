@@ -4,12 +4,13 @@ Each worker is a Ray actor that holds a LocalPool of one process, so that a cras
 video there as it does here. What may be lost besides is the actor, with its machine: its tasks go to others.
 
 The project's folder must be at the same path on all machines: code, videos, artifacts and the ledger are read and
-written there. Every worker shows that it sees this machine's files, and this machine its, before it is given a task.
+written there. Before it is given a task, every worker shows that it sees a file just made here and can write beside it.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 import uuid
@@ -23,10 +24,10 @@ from stages.engine import Answer, LocalPool
 from stages.errors import UserError
 from stages.params import EngineParams
 
-MEETING = Path(".cache/cluster")  # where driver and workers show that they see each other's files
+MEETING = Path(".cache/cluster")  # where workers show that they see the driver's files
 # Tasks handed to one worker: one that it works on, and the next.
 AHEAD = 2
-# A task whose worker was lost so many times is given up, and a run whose workers are lost so often while they start.
+# A task whose worker was lost so many times is given up, and a run that loses so many in a row as they start.
 ATTEMPTS = 3
 # Until the first worker is there; a cluster's processors may be taken by others.
 START_S = 120.0
@@ -129,9 +130,7 @@ class RayPool:
             for worker in self._workers:
                 self._ray.kill(worker.actor)
         self._workers.clear()
-        for path in self._meeting.iterdir():
-            path.unlink(missing_ok=True)
-        self._meeting.rmdir()
+        shutil.rmtree(self._meeting, ignore_errors=True)
 
     stop = close
 
@@ -189,6 +188,7 @@ class RayPool:
                 f"(docs/cluster.md)."
             )
         worker.ready = True
+        self._lost_at_start = 0
 
     def _lose(self, worker: _Worker, error: Exception) -> None:
         """Put the tasks of a lost worker back, in order, and hire another; the first was being worked on."""
@@ -211,7 +211,7 @@ class RayPool:
         there = {name: self._ray.cluster_resources().get(name, 0) for name in ("CPU", "GPU")}
         free = {name: self._ray.available_resources().get(name, 0) for name in ("CPU", "GPU")}
         return (
-            f"The Ray cluster had no room for a worker for {START_S:g} s: one takes {needed}, and of "
+            f"No worker of the Ray cluster came up within {START_S:g} s: one takes {needed}, and of "
             f"{there['CPU']:g} processors and {there['GPU']:g} GPUs {free['CPU']:g} and {free['GPU']:g} are free. "
             f"Wait for them, or lower engine.gpus_per_worker in params.yaml."
         )
@@ -251,7 +251,7 @@ def _knock(address: str | None) -> None:
     """See that somebody listens at host:port or ray://host:port: Ray itself would try for many minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
-        socket.create_connection((host, int(port)), KNOCK_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
 
 
 def _import_path() -> str:
