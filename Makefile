@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 DEMO := $(VENV)/.demo
 EXPORT := $(VENV)/.export
 
-.PHONY: help setup repro test test-fast lint format bench bench-gpu results pictures kaggle lock clean \
+.PHONY: help setup repro test test-fast lint format bench bench-large bench-gpu results pictures kaggle cluster lock clean \
   demo demo-setup demo-picture export-setup
 
 help: ## this list
@@ -46,9 +46,12 @@ format: $(READY) ## put the formatting right
 	@$(BIN)/ruff format stages tests scripts
 	@$(BIN)/ruff check --fix stages tests scripts
 
-bench: $(READY) ## measure speed and memory; writes docs/benchmarks.md
-	@PYTHONPATH=. $(BIN)/python scripts/bench.py
+bench: $(READY) ## measure speed and memory; writes docs/benchmarks.md; CLIPS=DIR: on real films too
+	@PYTHONPATH=. $(BIN)/python scripts/bench.py $(if $(CLIPS),--clips "$(CLIPS)")
 	@PYTHONPATH=. $(BIN)/python scripts/bench_loading.py
+
+bench-large: $(READY) ## measure 20,000 videos' worth of rows; writes docs/benchmarks-large.md (needs 4 GB of disk)
+	@PYTHONPATH=. $(BIN)/python scripts/bench_large.py
 
 bench-gpu: $(READY) ## measure training and inference on a GPU; writes docs/benchmarks-gpu.md
 	@$(BIN)/python -m scripts.bench_gpu
@@ -61,6 +64,9 @@ pictures: $(READY) ## README's pictures, from the sample and the report (needs a
 
 kaggle: $(READY) ## add Kaggle's client, for datasets whose source is kaggle
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/kaggle.txt
+
+cluster: $(READY) ## add Ray, for engine.name: ray
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements-cluster.txt
 
 demo: $(DEMO) ## a web page to try the trained detector, on this machine alone
 	@$(BIN)/python -m stages.predict.demo
@@ -86,6 +92,8 @@ lock: $(READY) ## compile requirements.txt, and the extras' files, anew from req
 	@for extra in kaggle demo export; do $(BIN)/uv pip compile requirements/$$extra.in --constraint requirements.txt \
 	  --generate-hashes --universal --python-version 3.11 --no-header --quiet \
 	  --output-file requirements/$$extra.txt || exit; done
+	@$(BIN)/uv pip compile requirements/cluster.in --constraint requirements.txt --generate-hashes --universal \
+	  --python-version 3.11 --no-header --quiet --output-file requirements-cluster.txt
 
 clean: ## remove what can be rebuilt, the environment and caches included (data/, models/detector and DVC's cache stay)
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

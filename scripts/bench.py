@@ -7,61 +7,31 @@ that was measured in the same rounds, in turn with it: a machine's absolute time
 from __future__ import annotations
 
 import argparse
-import platform
+import hashlib
+import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import pyarrow as pa
 
+from scripts.measure import ROUNDS, Row, in_turn, machine, ratio, spread, table
 from stages.datasets.generator import GenerateSource, generate
 from stages.engine import run as run_engine
+from stages.errors import MediaError
 from stages.host import cpu_count
+from stages.media.video import probe
 from stages.params import EngineParams, Params, load
-from stages.per_video import Video
+from stages.per_video import Video, run_room
+from stages.schema import VIDEOS
+from stages.store import from_rows, write_table
 
 DOCUMENT = Path("docs/benchmarks.md")
-ROUNDS = 3
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    what: str
-    figure: str
-    ratio: str
-    aim: str
-
-
-def spread(values: list[float], unit: str = "s") -> str:
-    """Median and range."""
-    return f"{statistics.median(values):.3g} {unit} ({min(values):.3g} to {max(values):.3g})"
-
-
-def in_turn(a: Callable[[], object], b: Callable[[], object], rounds: int = ROUNDS) -> tuple[list[float], list[float]]:
-    """Seconds of two functions, called in turn after one call each that does not count."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for number in range(rounds + 1):
-        for function, into in zip((a, b), times, strict=True):
-            start = time.perf_counter()
-            function()
-            if number:
-                into.append(time.perf_counter() - start)
-    return times
-
-
-def ratio(a: list[float], b: list[float]) -> str:
-    """Median of the paired ratios, with their range."""
-    pairs = [x / y for x, y in zip(a, b, strict=True)]
-    return f"{statistics.median(pairs):.2f} x ({min(pairs):.2f} to {max(pairs):.2f})"
 
 
 def make_clips(folder: Path, count: int, *, seconds: int, width: int, height: int) -> list[Path]:
@@ -140,11 +110,28 @@ def bench_faces(clips: list[Path], params: Params, label: str, aim: str) -> list
     return rows
 
 
-def bench_sound(clips: list[Path], params: Params) -> list[Row]:
-    """mels against decoding the track alone, and against real time."""
+def playable(folder: Path) -> list[Path]:
+    """The files of a folder, and of those in it, that are films."""
+    films = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        try:
+            info = probe(path)
+        except MediaError as error:
+            print(f"{path}: left out: {error.reason}", file=sys.stderr)
+            continue
+        if info.duration_s:
+            films.append(path)
+    return films
+
+
+def bench_sound(clips: list[Path], params: Params, label: str) -> list[Row]:
+    """mels against decoding the track alone, and against real time; clips without sound are left out."""
     from stages.media.audio import decode_audio
     from stages.mels.spectrogram import mel_video
 
+    clips = [clip for clip in clips if probe(clip).has_audio]
+    if not clips:
+        return []
     seconds = sum(decode_audio(clip, params.mels.sample_rate).duration_s for clip in clips)
 
     def work() -> None:
@@ -157,12 +144,11 @@ def bench_sound(clips: list[Path], params: Params) -> list[Row]:
 
     times, floors = in_turn(work, floor)
     real = [seconds / value for value in times]
-    return [
-        Row("mels", spread(real, "x real time"), ratio(times, floors) + " audio decoding", "100 x real time; 1.3 x"),
-    ]
+    against = ratio(times, floors) + " audio decoding"
+    return [Row(f"mels, {label}", spread(real, "x real time"), against, "350 x real time; 1.3 x")]
 
 
-def bench_masks(clips: list[Path], params: Params) -> list[Row]:
+def bench_masks(clips: list[Path], params: Params, label: str) -> list[Row]:
     """Crops a second of the masks stage on one core."""
     from stages.faces.extraction import crop_video
     from stages.masks.crops import mask_video
@@ -170,8 +156,10 @@ def bench_masks(clips: list[Path], params: Params) -> list[Row]:
     settings = params.faces.model_copy(update={"detector": "mtcnn"})
     tables: list[tuple[Video, pa.Table]] = [(v, crop_video(v, None, settings).table) for v in as_videos(clips)]
     count = sum(table.num_rows for _, table in tables)
+    if not count:
+        return []
     times, _ = in_turn(lambda: [mask_video(v, table, params.masks) for v, table in tables], lambda: None)
-    return [Row("masks", spread([count / value for value in times], "crops a second"), "", "150 on one core")]
+    return [Row(f"masks, {label}", spread([count / value for value in times], "crops a second"), "", "150 on one core")]
 
 
 def _decode_task(path: Path) -> int:
@@ -193,24 +181,63 @@ def bench_workers(clips: list[Path]) -> list[Row]:
     return [Row("faces, one worker against two", spread(one), ratio(one, two), "1.8 x")]
 
 
-def print_memory(paths: list[str]) -> None:
-    """Run faces over the files in two workers, then print this process's and its largest worker's peak memory (kB)."""
-    for _ in run_engine(_decode_task, [Path(path) for path in paths], EngineParams(workers=2), label="memory"):
-        pass
-    print(*(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
-
-
-def bench_memory(folder: Path) -> list[Row]:
-    """Peak memory of the faces stage's main process and largest worker, for few and for many videos."""
+def link_dataset(folder: Path, heads: list[Path], count: int) -> None:
+    """A dataset of so many videos in `folder`: links to a few files, each with a content of its own by its hash."""
+    raw = folder / "data" / "set" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
     rows = []
-    heads = [str(path) for path in sorted((folder / "heads").rglob("*.mp4"))]
-    for times in (1, 5):
-        command = [sys.executable, __file__, "--memory", *heads * times]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        main, worker = (int(value) / 1024 for value in done.stdout.split())
-        what = f"memory of faces, {len(heads) * times} videos"
-        rows.append(Row(what, f"main {main:.0f} MB, worker {worker:.0f} MB", "", "flat; 600 MB and 1,500 MB"))
-    return rows
+    for number in range(count):
+        name = f"clip{number:05d}.mp4"
+        if not (raw / name).exists():
+            (raw / name).symlink_to(heads[number % len(heads)])
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        rows.append({"video_id": name, "path": name, "sha256": digest, "status": "ok"})
+    write_table(folder / "data" / "set" / "videos.parquet", from_rows(rows, VIDEOS), VIDEOS)
+
+
+def print_stage(folder: Path) -> None:
+    """Run the faces stage with two workers; print this process's and its largest worker's peak memory (kB)."""
+    from stages.faces.__main__ import ROOM
+
+    settings = load().faces.model_copy(update={"detector": "mtcnn"})
+    os.chdir(folder)
+    run_room(ROOM, "set", settings, EngineParams(workers=2))
+    # Not ru_maxrss for this process: it starts at that of the process which started it.
+    (peak,) = (line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+    print(peak, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+
+
+def timed_stage(folder: Path) -> tuple[float, float, float]:
+    """Seconds of the faces stage as a process, and the peak memory of it and of its largest worker (MB)."""
+    start = time.perf_counter()
+    command = [sys.executable, __file__, "--stage", str(folder)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    main, worker = (int(value) / 1024 for value in done.stdout.split())
+    return time.perf_counter() - start, main, worker
+
+
+def bench_scaling(folder: Path, counts: tuple[int, int] = (50, 500), rounds: int = ROUNDS) -> list[Row]:
+    """The faces stage over few and many videos of 3 s with two workers, and over one more than it knows already."""
+    heads = sorted((folder / "heads").rglob("*.mp4"))
+    rows: list[Row] = []
+    each: list[list[float]] = []
+    for count in counts:
+        place = folder / f"set{count}"
+        link_dataset(place, heads, count)
+        seconds, main, worker = timed_stage(place)
+        each.append([seconds / count])
+        slower = ratio(each[-1], each[0]).split(" (")[0] + f" that of {counts[0]}" if len(each) > 1 else ""
+        rows.append(Row(f"faces, {count} videos of 3 s, two workers", f"{seconds / count:.3g} s a video", slower, ""))
+        memory = f"main {main:.0f} MB, worker {worker:.0f} MB"
+        rows.append(Row(f"memory of faces, {count} videos", memory, "", "flat; 600 MB and 1,500 MB"))
+    added, alone = [], []
+    for number in range(1, rounds + 1):
+        link_dataset(place, heads, count + number)
+        added.append(timed_stage(place)[0])
+        link_dataset(folder / f"alone{number}", heads, 1)
+        alone.append(timed_stage(folder / f"alone{number}")[0])
+    what = f"faces, one video added to {count}, start-up included"
+    return [*rows, Row(what, spread(added), ratio(added, alone) + " one alone", "3 x")]
 
 
 def print_predict(clip: str) -> None:
@@ -282,29 +309,27 @@ def document(rows: list[Row]) -> str:
         "Written by `make bench`; medians with their range over several rounds. Each ratio is of two measurements made",
         "in turn in the same run, so that it holds when the machine's speed drifts. A process has a thread a library.",
         "",
-        f"{cpu_count()} processors ({platform.machine()}), Python {platform.python_version()}.",
+        machine(),
         "",
-        "| what | measured | ratio | aim |",
-        "|---|---|---|---|",
-        *(f"| {row.what} | {row.figure} | {row.ratio} | {row.aim} |" for row in rows),
+        *table(rows),
         "",
     ]
     return "\n".join(lines)
 
 
-SECTIONS = ("faces", "mels", "masks", "workers", "memory", "predict", "repro")
+SECTIONS = ("faces", "mels", "masks", "workers", "scaling", "predict", "repro")
 
 
 def main() -> None:
     """Make clips, measure, write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=Path, help="measure on the video files of this folder too")
+    parser.add_argument("--clips", type=Path, help="measure faces, mels and masks on this folder's films too")
     parser.add_argument("--only", nargs="*", choices=SECTIONS, default=list(SECTIONS))
-    parser.add_argument("--memory", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--stage", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--predict", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.memory:
-        print_memory(options.memory)
+    if options.stage:
+        print_stage(options.stage)
         return
     if options.predict:
         print_predict(options.predict)
@@ -315,17 +340,17 @@ def main() -> None:
         folder = Path(name)
         large = make_clips(folder, 4, seconds=10, width=1920, height=1080)
         small = make_clips(folder, 4, seconds=10, width=640, height=360)
+        own = playable(options.clips) if options.clips else []
+        label = f"{len(own)} clips of {options.clips.name}" if own else ""
         if "faces" in options.only:
             rows += bench_faces(large, params, "10 s 1080p", "1.6 x")
             rows += bench_faces(small, params, "10 s 360p", "3 x")
-            if options.clips:
-                own = [path for path in sorted(options.clips.iterdir()) if path.is_file()]
-                rows += bench_faces(own, params, options.clips.name, "")
+            rows += bench_faces(own, params, label, "") if own else []
         sections: dict[str, Callable[[], list[Row]]] = {
-            "mels": lambda: bench_sound(large, params),
-            "masks": lambda: bench_masks(small, params),
+            "mels": lambda: bench_sound(large, params, "10 s") + bench_sound(own, params, label),
+            "masks": lambda: bench_masks(small, params, "10 s 360p") + bench_masks(own, params, label),
             "workers": lambda: bench_workers(large),
-            "memory": lambda: bench_memory(folder),
+            "scaling": lambda: bench_scaling(folder),
             "predict": lambda: bench_predict(large[0]),
             "repro": bench_repro,
         }

@@ -1,5 +1,8 @@
 """Map one function over many videos in worker processes: a crash, a hang or a memory blow-up costs one video.
 
+The processes are this machine's (`LocalPool`) or those of a Ray cluster (stages/cluster.py), each of which is worked by
+a LocalPool of one process there, so that whatever happens to a video ends in the same words.
+
 The order of the results is the order of the tasks whatever the number of workers, and only a bounded number of tasks is
 in flight, so that memory does not grow with the dataset.
 """
@@ -10,12 +13,15 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from itertools import islice
+from multiprocessing.connection import wait
+from typing import Any, Generic, Protocol, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 from tqdm import tqdm
@@ -43,9 +49,98 @@ class Outcome(Generic[Task, Value]):
     reason: str | None = None
 
 
+# What became of a task: its status, its value and, unless it is ok, the reason; or `user_error`, which stops the run.
+Answer = tuple[str, Any, str | None]
+
+
+class Pool(Protocol):
+    """Worker processes.
+
+    Args:
+        workers: how many there are at most.
+    """
+
+    workers: int
+
+    def submit(self, work: Callable[[Any], Any], task: Any, limit_s: float) -> Any:
+        """Hand a task over, without waiting. Returns a handle for `settle`."""
+        ...
+
+    def settle(self, handle: Any) -> Answer:
+        """Wait for one task and put what happened into words."""
+        ...
+
+    def close(self) -> None:
+        """End the workers once every task is settled."""
+        ...
+
+    def stop(self) -> None:
+        """End the workers now, whatever they do."""
+        ...
+
+
+class LocalPool:
+    """Worker processes on this machine; one that ends is replaced.
+
+    Args:
+        workers: processes.
+        memory_limit_mb: private memory that each may hold; 0: no limit.
+    """
+
+    def __init__(self, workers: int, memory_limit_mb: int) -> None:
+        self.workers = workers
+        self._processes = ProcessPool(
+            max_workers=workers,
+            max_tasks=TASKS_PER_WORKER,
+            initializer=_prepare_worker,
+            initargs=[memory_limit_mb],
+            context=multiprocessing.get_context("spawn"),
+        )
+
+    def submit(self, work: Callable[[Any], Any], task: Any, limit_s: float) -> Any:
+        """Hand a task over; the time limit counts from when a worker takes it."""
+        return self._processes.schedule(_guarded, args=[work, task], timeout=limit_s), limit_s
+
+    def settle(self, handle: Any) -> Answer:
+        """Wait for one task and put what happened into words."""
+        future, limit_s = handle
+        try:
+            answer: Answer = future.result()
+        except FutureTimeout:
+            return ("timeout", None, f"took longer than {limit_s:g} s")
+        except ProcessExpired as error:
+            return ("crashed", None, f"its worker process ended: {_exit_reason(error.exitcode)}")
+        return answer
+
+    def close(self) -> None:
+        """End the workers once every task is settled."""
+        self._processes.close()
+        self._processes.join()
+
+    def stop(self) -> None:
+        """End the workers now, whatever they do."""
+        self._processes.stop()
+        self._processes.join()
+
+
 def worker_count(engine: EngineParams) -> int:
     """The number of worker processes that the params ask for; `auto` is the processors this process may use."""
     return cpu_count() if engine.workers == "auto" else int(engine.workers)
+
+
+def open_pool(engine: EngineParams, tasks: int, *, gpu: bool = False) -> Pool:
+    """The workers that the params ask for, no more than there are tasks.
+
+    Args:
+        gpu: give each worker its share of a GPU (Ray only; here they see all of them anyway).
+    Raises:
+        UserError: Ray is asked for, and is not installed or cannot be reached.
+    """
+    if engine.name == "ray":
+        from stages.cluster import RayPool
+
+        return RayPool(engine, tasks, gpu=gpu)
+    return LocalPool(min(worker_count(engine), tasks), engine.memory_limit_mb)
 
 
 def run(
@@ -56,74 +151,48 @@ def run(
     label: str,
     timeout_s: float | None = None,
     videos: Callable[[Task], int] = lambda _: 1,
+    gpu: bool = False,
 ) -> Iterator[Outcome[Task, Value]]:
     """Yield an Outcome for each task, in the order of the tasks, with a progress bar.
 
     Args:
         work: a picklable function of one task; a MediaError that it raises becomes that task's status.
         tasks: picklable.
-        engine: workers, memory limit and time limit.
+        engine: which workers, their memory limit and time limit.
         label: what the progress bar says.
         timeout_s: seconds a task may take; None takes the engine's.
         videos: how many videos a task is, for the progress bar.
+        gpu: `work` uses a GPU where there is one.
     Raises:
-        UserError: raised by `work`: it concerns the whole run, so it stops it.
+        UserError: raised by `work`: it concerns the whole run, so it stops it; or there are no workers to be had.
     """
     if not tasks:
         return
-    workers = min(worker_count(engine), len(tasks))
     limit_s = engine.timeout_s if timeout_s is None else timeout_s
-    pool = ProcessPool(
-        max_workers=workers,
-        max_tasks=TASKS_PER_WORKER,
-        initializer=_prepare_worker,
-        initargs=[engine.memory_limit_mb],
-        context=multiprocessing.get_context("spawn"),
-    )
-    waiting: deque[tuple[Task, Any]] = deque()
+    pool = open_pool(engine, len(tasks), gpu=gpu)
     remaining = iter(tasks)
     try:
         with tqdm(total=sum(map(videos, tasks)), desc=label, unit="video", file=sys.stderr, **_bar_style()) as bar:
-            for _ in range(workers * IN_FLIGHT_PER_WORKER):
-                _submit(pool, work, remaining, waiting, limit_s)
+            first = islice(remaining, pool.workers * IN_FLIGHT_PER_WORKER)
+            waiting = deque((task, pool.submit(work, task, limit_s)) for task in first)
             while waiting:
-                task, future = waiting.popleft()
-                outcome = _settle(task, future, limit_s)
-                _submit(pool, work, remaining, waiting, limit_s)
-                yield outcome
+                task, handle = waiting.popleft()
+                status, value, reason = pool.settle(handle)
+                if status == "user_error":
+                    raise UserError(reason)
+                for following in islice(remaining, 1):
+                    waiting.append((following, pool.submit(work, following, limit_s)))
+                yield Outcome(task, value, status, reason)
                 bar.update(videos(task))
-        pool.close()
     except BaseException:
         pool.stop()
         raise
-    finally:
-        pool.join()
+    pool.close()
 
 
 def _bar_style() -> dict[str, Any]:
     """A live bar on a terminal; a line now and then in a log."""
     return {"dynamic_ncols": True} if sys.stderr.isatty() else {"mininterval": 10, "ascii": True, "ncols": 100}
-
-
-def _submit(
-    pool: ProcessPool, work: Callable[[Any], Any], remaining: Iterator[Any], waiting: deque[Any], limit_s: float
-) -> None:
-    task = next(remaining, None)
-    if task is not None:
-        waiting.append((task, pool.schedule(_guarded, args=[work, task], timeout=limit_s)))
-
-
-def _settle(task: Any, future: Any, limit_s: float) -> Outcome[Any, Any]:
-    """Wait for one future and put what happened into words."""
-    try:
-        kind, value, reason = future.result()
-    except FutureTimeout:
-        return Outcome(task, None, "timeout", f"took longer than {limit_s:g} s")
-    except ProcessExpired as error:
-        return Outcome(task, None, "crashed", f"its worker process ended: {_exit_reason(error.exitcode)}")
-    if kind == "user_error":
-        raise UserError(reason)
-    return Outcome(task, value, kind, reason)
 
 
 def _exit_reason(code: int | None) -> str:
@@ -133,7 +202,7 @@ def _exit_reason(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _guarded(work: Callable[[Any], Any], task: Any) -> tuple[str, Any, str | None]:
+def _guarded(work: Callable[[Any], Any], task: Any) -> Answer:
     """Run in the worker: turn exceptions into words there, since not every exception survives pickling."""
     try:
         return ("ok", work(task), None)
@@ -152,14 +221,23 @@ def _guarded(work: Callable[[Any], Any], task: Any) -> tuple[str, Any, str | Non
 
 
 def _prepare_worker(memory_limit_mb: int) -> None:
-    """One thread a library, a memory limit, quiet decoders; Ctrl-C is the parent's to handle."""
+    """One thread a library, a memory limit, quiet decoders; Ctrl-C is the parent's to handle, its end ends this too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
     limit_memory(memory_limit_mb)
     import cv2
 
     cv2.setNumThreads(1)
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent's end: killed, it cannot take its workers along, and they would finish their videos."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def limit_memory(megabytes: int) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from stages.errors import UserError
 from stages.store import atomic_path, check_schema, conform
 
 ROOT = Path(".cache/ledger")
+# A network folder shows a file that another machine has made once its cached list of names is out of date.
+VISIBLE_S = 90.0
 _STAGES = Path(__file__).parent
 
 
@@ -57,6 +60,22 @@ class Ledger:
         except (OSError, pa.ArrowException, UserError, KeyError, ValueError):
             path.unlink(missing_ok=True)
             return None
+
+    def await_entries(self, keys: Iterable[str]) -> None:
+        """Wait until all entries that workers on other machines have written can be seen here.
+
+        Raises:
+            UserError: one cannot after VISIBLE_S seconds.
+        """
+        deadline = time.monotonic() + VISIBLE_S
+        for path in map(self._path, keys):
+            while not path.exists():
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"{path} was written by a worker and is not here after {VISIBLE_S:g} s: the project's folder, "
+                        f".cache/ included, must be shared by all machines of the cluster (docs/cluster.md)."
+                    )
+                time.sleep(0.2)
 
     def table(self, key: str, video_id: str) -> pa.Table:
         """The rows, under the id of the video that asks: files of equal content share an entry."""

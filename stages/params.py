@@ -60,7 +60,9 @@ class RunParams(Strict):
 class EngineParams(Strict):
     """How per-video work is spread. Never changes a result: no stage depends on it."""
 
-    name: Literal["local"] = "local"
+    name: Literal["local", "ray"] = "local"
+    address: str | None = None  # of a Ray cluster: auto, host:port, ray://host:port; null: Ray on this machine alone
+    gpus_per_worker: float = Field(0.0, ge=0.0)  # Ray only: a GPU's share that each worker of faces takes
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     timeout_s: float = Field(300.0, gt=0)  # of one video in one stage
     memory_limit_mb: int = Field(6000, ge=0)  # private memory a worker may hold; 0: no limit
@@ -109,7 +111,19 @@ class KaggleSource(Strict):
     max_expansion: float = Field(50.0, gt=0)
 
 
-Source = GenerateSource | DirectorySource | ArchiveSource | HttpSource | KaggleSource
+class RemoteSource(Strict):
+    """A folder at a URL that fsspec can open, fetched into raw/; archives in it are unpacked."""
+
+    kind: Literal["remote"]
+    url: str | None = None  # s3://bucket/folder, gs://, az://, sftp://, ...; each needs a package (s3fs, gcsfs, ...)
+    options: dict[str, Any] = {}  # of the store, such as {anon: true} or {endpoint_url: ...}; no credentials
+    parallel: int = Field(8, ge=1, le=64)
+    unpack: bool = True
+    max_unpacked_gb: float = Field(1000.0, gt=0)
+    max_expansion: float = Field(50.0, gt=0)
+
+
+Source = GenerateSource | DirectorySource | ArchiveSource | HttpSource | KaggleSource | RemoteSource
 
 
 class DatasetParams(Strict):
@@ -334,7 +348,7 @@ def validate(raw: Mapping[str, Any], name: str = "params.yaml") -> Params:
 _PLAIN_WORDS = {
     "extra_forbidden": "unknown key; check its spelling",
     "missing": "is missing",
-    "union_tag_not_found": "needs a `kind`: generate, directory, archive, http or kaggle",
+    "union_tag_not_found": "needs a `kind`: generate, directory, archive, http, kaggle or remote",
 }
 
 

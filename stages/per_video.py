@@ -127,13 +127,16 @@ def run_room(room: Room, dataset: str, params: RoomParams, engine: EngineParams)
     videos = load_videos(dataset)
     ledger = Ledger(room.name, room.schema)
     settled, jobs = _plan(room, dataset, videos, params, ledger)
-    for outcome in run(_compute, jobs, engine, label=f"{room.name} {dataset}"):
+    gpu = getattr(params, "device", "cpu") != "cpu"
+    for outcome in run(_compute, jobs, engine, label=f"{room.name} {dataset}", gpu=gpu):
         settled[outcome.task.video.video_id] = _settled(outcome)
     records = [{"video_id": video.video_id, **settled[video.video_id][1]} for video in videos]
     metrics, place = _metrics(room, records), Path("metrics") / dataset / f"{room.name}.json"
     if metrics["videos"] and metrics["failed_share"] > params.max_failed_share:
         write_json(place, metrics)
         raise UserError(_too_many_failed(room, dataset, params, metrics, place))
+    if engine.name == "ray":
+        ledger.await_entries(key for key, _ in settled.values() if key is not None)
     metrics["rows"] = _assemble(room, dataset, videos, settled, ledger)
     if room.coverage:
         rows = [{name: record.get(name) for name in COVERAGE.names} for record in records]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -79,6 +81,36 @@ def test_each_kind_of_failure_costs_one_task_and_says_why() -> None:
 def test_a_user_error_stops_the_run() -> None:
     with pytest.raises(UserError, match="weights are missing"):
         list(run(misbehave, ["a", "user", "b"], engine(1), label="test"))
+
+
+def write_pid_and_wait(path: str) -> None:
+    Path(path).write_text(str(os.getpid()))
+    time.sleep(120)
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended; one that nobody waits for counts."""
+    try:
+        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks at /proc")
+def test_a_killed_run_leaves_no_worker_behind(tmp_path: Path) -> None:
+    code = (
+        "from stages.engine import run; from stages.params import EngineParams; from tests import test_engine\n"
+        f"list(run(test_engine.write_pid_and_wait, [{str(tmp_path / 'pid')!r}], EngineParams(), label='test'))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[1]) as process:
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.kill()
+    pid, deadline = int((tmp_path / "pid").read_text()), time.monotonic() + 30
+    while not gone(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_auto_takes_the_processors_that_may_be_used() -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +222,14 @@ def test_an_entry_keeps_its_record() -> None:
     assert ledger.find("ab" * 32) == {"status": "no_face", "reason": "a wall"}
     assert ledger.find("cd" * 32) is None
     assert ledger.table("ab" * 32, "x").num_rows == 0
+
+
+def test_an_entry_of_another_machine_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger, key = Ledger("mouths", MOUTHS), "ab" * 32
+    write = threading.Timer(0.5, ledger.write, [key, MOUTHS.empty_table(), {"status": "ok"}])
+    write.start()
+    ledger.await_entries([key])
+    write.join()
+    monkeypatch.setattr("stages.ledger.VISIBLE_S", 0.3)
+    with pytest.raises(UserError, match=r"cdcd\.parquet was written by a worker.*must be shared"):
+        ledger.await_entries([key, "cd" * 32])

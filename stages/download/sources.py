@@ -12,13 +12,21 @@ from pathlib import Path
 from stages.datasets import registry
 from stages.datasets.generator import GenerateSource, generate
 from stages.datasets.tree import stored
-from stages.download import http, kaggle
+from stages.download import http, kaggle, remote
 from stages.download.archive import Archive, check_sha256, group, unpack_all
 from stages.download.progress import progress_bar
 from stages.download.unpack import UnpackLimits, is_archive
 from stages.engine import worker_count
 from stages.errors import UserError
-from stages.params import ArchiveSource, DatasetParams, DirectorySource, EngineParams, HttpSource, KaggleSource
+from stages.params import (
+    ArchiveSource,
+    DatasetParams,
+    DirectorySource,
+    EngineParams,
+    HttpSource,
+    KaggleSource,
+    RemoteSource,
+)
 from stages.store import write_bytes, write_json
 
 CACHE = Path(".cache/download")
@@ -41,6 +49,8 @@ def bring(dataset: str, entry: DatasetParams, raw: Path, engine: EngineParams) -
         _from_archives(dataset, key, source, raw)
     elif isinstance(source, HttpSource):
         _from_http(dataset, key, source, raw)
+    elif isinstance(source, RemoteSource):
+        _from_remote(dataset, key, source, raw)
     else:
         _from_kaggle(dataset, key, source, raw)
     return raw
@@ -89,13 +99,23 @@ def _from_http(dataset: str, key: str, source: HttpSource, raw: Path) -> None:
     _take(dataset, {item.path: path for item, path in fetched.items()}, source, raw, unpacked=source.unpack)
 
 
+def _from_remote(dataset: str, key: str, source: RemoteSource, raw: Path) -> None:
+    files = remote.fetch(source, CACHE / dataset / "remote", key, label=f"fetch {dataset}")
+    _take(dataset, files, source, raw, unpacked=source.unpack)
+
+
 def _from_kaggle(dataset: str, key: str, source: KaggleSource, raw: Path) -> None:
     files = kaggle.fetch(source, CACHE / dataset / "kaggle", key)
     _take(dataset, files, source, raw, unpacked=True)
 
 
 def _take(
-    dataset: str, files: Mapping[str, Path], source: HttpSource | KaggleSource, raw: Path, *, unpacked: bool
+    dataset: str,
+    files: Mapping[str, Path],
+    source: HttpSource | KaggleSource | RemoteSource,
+    raw: Path,
+    *,
+    unpacked: bool,
 ) -> None:
     """Put fetched files into raw/ under their names; archives among them are unpacked where they would have been.
 
@@ -120,7 +140,7 @@ def _take(
     shutil.rmtree(names, ignore_errors=True)
 
 
-def _limits(source: ArchiveSource | HttpSource | KaggleSource) -> UnpackLimits:
+def _limits(source: ArchiveSource | HttpSource | KaggleSource | RemoteSource) -> UnpackLimits:
     return UnpackLimits(int(source.max_unpacked_gb * 1e9), source.max_expansion)
 
 

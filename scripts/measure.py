@@ -1,0 +1,57 @@
+"""What the benchmarks share: rounds in turn, medians with their range, a table of them."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from stages.host import cpu_count
+
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    what: str
+    figure: str
+    ratio: str
+    aim: str
+
+
+def spread(values: list[float], unit: str = "s") -> str:
+    """Median and range."""
+    return f"{statistics.median(values):.3g} {unit} ({min(values):.3g} to {max(values):.3g})"
+
+
+def in_turn(a: Callable[[], object], b: Callable[[], object], rounds: int = ROUNDS) -> tuple[list[float], list[float]]:
+    """Seconds of two functions, called in turn after one call each that does not count."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for number in range(rounds + 1):
+        for function, into in zip((a, b), times, strict=True):
+            start = time.perf_counter()
+            function()
+            if number:
+                into.append(time.perf_counter() - start)
+    return times
+
+
+def ratio(a: list[float], b: list[float]) -> str:
+    """Median of the paired ratios, with their range."""
+    pairs = [x / y for x, y in zip(a, b, strict=True)]
+    return f"{statistics.median(pairs):.2f} x ({min(pairs):.2f} to {max(pairs):.2f})"
+
+
+def machine() -> str:
+    """What was measured on, in a line."""
+    return f"{cpu_count()} processors ({platform.machine()}), Python {platform.python_version()}."
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """Lines of a Markdown table."""
+    lines = ["| what | measured | ratio | aim |", "|---|---|---|---|"]
+    return [*lines, *(f"| {row.what} | {row.figure} | {row.ratio} | {row.aim} |" for row in rows)]
