@@ -70,14 +70,16 @@ def walk(data: bytes, start: int, end: int, depth: int = 0) -> Iterator[Element]
 
 
 def _huge(data: bytes, elements: list[Element]) -> Iterator[tuple[str, bytes]]:
-    """30,000 x 30,000 pixels, said by the container, and by the first frame (16,383 are VP8's most)."""
+    """Huge pictures, said by the container, and by the first frame itself."""
     said = data
     for one in (e for e in elements if e.name in ("b0", "ba")):
         said = said[: one.body] + b"\xff" * (one.end - one.body) + said[one.end :]
     yield "huge dimensions", said
     if (at := data.find(b"\x9d\x01\x2a")) > 0:  # VP8: start code, width, height (RFC 6386, 9.1)
-        yield "huge dimensions", data[: at + 3] + (16383).to_bytes(2, "little") * 2 + data[at + 7 :]
+        for side in (16383, 16000):
+            yield "huge dimensions", data[: at + 3] + side.to_bytes(2, "little") * 2 + data[at + 7 :]
     if (at := data.find(b"\x49\x83\x42")) > 0:  # VP9: sync code, 4 bits of colour, width - 1, height - 1
         word = int.from_bytes(data[at + 3 : at + 8], "big")
-        lie = (word & 0xF00000000F) | (29999 << 20) | (29999 << 4)
-        yield "huge dimensions", data[: at + 3] + lie.to_bytes(5, "big") + data[at + 8 :]
+        for side in (30000, 16000):
+            lie = (word & 0xF00000000F) | ((side - 1) << 20) | ((side - 1) << 4)
+            yield "huge dimensions", data[: at + 3] + lie.to_bytes(5, "big") + data[at + 8 :]

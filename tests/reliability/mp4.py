@@ -22,6 +22,7 @@ FIELDS = {
     b"stco": ((4, 4), (8, 4)),  # number, first place
 }
 VALUES = ("00", "7f", "ff")
+HUGE = (30000, 16000)  # FFmpeg itself refuses the first; the second is left to us
 Box = list[Any]  # [kind, payload, or list of boxes]
 
 
@@ -47,15 +48,15 @@ def mutations(data: bytes, random: Random) -> Iterator[tuple[str, bytes]]:
     for kind, fields in FIELDS.items():
         for place, length in fields:
             yield "header lies", _changed(data, kind, place, bytes.fromhex(random.choice(VALUES)) * length)
-    huge = (30000).to_bytes(2, "big")
-    yield "huge dimensions", _changed(_changed(data, b"stsd", 32, huge), b"stsd", 34, huge)
-    if b"avcC" in data:
-        yield "huge dimensions", _huge_h264(data)
-    else:  # Motion JPEG: each frame has its own size
-        yield (
-            "huge dimensions",
-            data.replace(b"\xff\xc0\x00\x11\x08\x00\x80\x00\x80", b"\xff\xc0\x00\x11\x08" + 2 * huge),
-        )
+    for side in HUGE:
+        two = side.to_bytes(2, "big")
+        yield "huge dimensions", _changed(_changed(data, b"stsd", 32, two), b"stsd", 34, two)
+        if b"avcC" in data:
+            yield "huge dimensions", _huge_h264(data, side)
+        else:  # Motion JPEG: each frame has its own size, behind the depth of 8 bits
+            frame = b"\xff\xc0\x00\x11\x08"
+            own = data[data.find(frame) + 5 :][:4]
+            yield "huge dimensions", data.replace(frame + own, frame + 2 * two)
 
 
 def parse(data: bytes) -> list[Box]:
@@ -101,8 +102,8 @@ def _changed(data: bytes, kind: bytes, place: int, value: bytes) -> bytes:
     return data[:start] + value + data[start + len(value) :] if kind in data else data
 
 
-def _huge_h264(data: bytes) -> bytes:
-    """An H.264 track whose own parameter set, not only the container, says 30,000 x 30,000 pixels."""
+def _huge_h264(data: bytes, side: int) -> bytes:
+    """An H.264 track whose own parameter set, not only the container, says that it is huge."""
     tree = parse(data)
     for siblings, at in _lists(tree):
         kind, payload = siblings[at]
@@ -111,15 +112,15 @@ def _huge_h264(data: bytes) -> bytes:
             size = int.from_bytes(payload[begin : begin + 4], "big")
             box = payload[begin + 8 : begin + size]
             length = int.from_bytes(box[6:8], "big")
-            sps = huge_sps(box[8 : 8 + length])
+            sps = huge_sps(box[8 : 8 + length], side)
             grown = box[:6] + len(sps).to_bytes(2, "big") + sps + box[8 + length :]
             entry = payload[8:begin] + (len(grown) + 8).to_bytes(4, "big") + b"avcC" + grown + payload[begin + size :]
             siblings[at] = [kind, payload[:8] + len(entry).to_bytes(4, "big") + entry[4:]]
     return join(tree)
 
 
-def huge_sps(sps: bytes) -> bytes:
-    """A sequence parameter set of the High profile with the dimensions 30,000 x 30,000 (ITU-T H.264, 7.3.2.1.1)."""
+def huge_sps(sps: bytes, side: int) -> bytes:
+    """A sequence parameter set of another width and height (ITU-T H.264, 7.3.2.1.1)."""
     plain = sps.replace(b"\x00\x00\x03", b"\x00\x00")
     bits = "".join(f"{byte:08b}" for byte in plain)
     at = 32  # NAL header, profile, constraints, level
@@ -141,7 +142,7 @@ def huge_sps(sps: bytes) -> bytes:
     at += 1
     start = at
     skip(), skip()
-    number = f"{30000 // 16:b}"  # macroblocks; coded is one less, and Exp-Golomb writes one more
+    number = f"{side // 16:b}"  # macroblocks; coded is one less, and Exp-Golomb writes one more
     changed = bits[:start] + 2 * ("0" * (len(number) - 1) + number) + bits[at:]
     changed += "0" * (-len(changed) % 8)
     whole = int(changed, 2).to_bytes(len(changed) // 8, "big")
