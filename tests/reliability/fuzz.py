@@ -27,10 +27,12 @@ def main() -> int:
     """Run, print the table, say what is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.reliability.fuzz", description=__doc__)
     parser.add_argument("--only", default="", help="only cases whose name holds this text")
-    only = parser.parse_args().only
+    parser.add_argument("--also", type=Path, default=AWKWARD, help="a folder of further files (%(default)s)")
+    asked = parser.parse_args()
+    only, also = asked.only, asked.also
     begun = time.monotonic()
     chosen = [case for case in cases(make_seeds()) if only in case.name]
-    awkward = sorted(path for path in AWKWARD.glob("*") if only in path.name)
+    awkward = sorted(path for path in also.glob("*") if only in path.name)
     with tempfile.TemporaryDirectory() as folder:
         found = run_gauntlet([*write(chosen, Path(folder, "made")), *awkward], Path(folder, "project"), ENGINE)
     print(table(chosen, [path.name for path in awkward], found))
