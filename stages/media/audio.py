@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import av
 import numpy as np
@@ -21,6 +21,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from stages.media.containers import open_container
+from stages.media.samples import Block
 
 # Integer decoders give the same samples on every CPU; libav's float ones differ in the last bits with the instruction
 # set (measured: 9e-8, enough to change quiet mel values). Theirs lie within 2e-5 of the float decoder's and take 1.2 to
@@ -34,12 +35,6 @@ MIN_GAP_S = 0.05  # a hole in the timestamps that is longer is filled with zeros
 MAX_GAP_S = 60.0  # a longer one is a broken timestamp and is left out
 MAX_TRACK_S = 4 * 3600.0  # a longer track is refused: it would fill the memory
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1000, 1_000_000  # beyond, a header lies: one second would fill the memory
-LOUDEST = 1e4  # full scales: a float sample beyond is no sound, and would make an infinite spectrogram
-_DTYPES = {
-    name: np.dtype(code)
-    for name, code in (("u8", "u1"), ("s16", "i2"), ("s32", "i4"), ("s64", "i8"), ("flt", "f4"), ("dbl", "f8"))
-}
-_SAMPLES_A_BLOCK = 16384  # memory stays flat and the arrays in cache
 _MEL_FRAMES_A_BLOCK = 128  # larger blocks spend their time in page faults
 
 
@@ -184,7 +179,7 @@ class _TrackReader:
 
     def runs(self) -> Iterator[tuple[int, np.ndarray]]:
         """Blocks of (sample rate in Hz, mono float64 [shape=(n,)]), in order."""
-        block: _Block | None = None
+        block: Block | None = None
         for frame in self._frames():
             if not LOWEST_RATE_HZ <= frame.sample_rate <= HIGHEST_RATE_HZ:
                 raise UnreadableAudioError(f"it claims {frame.sample_rate} samples a second")
@@ -196,7 +191,7 @@ class _TrackReader:
             if gap:
                 yield frame.sample_rate, np.zeros(gap)
             if block is None or block.kind != kind or frame.samples > block.capacity:
-                block = _Block(kind, frame)
+                block = Block(kind, frame)
             self.broken_packets += not block.append(frame)
         if block is not None:
             yield block.rate_hz, block.mono()
@@ -227,55 +222,6 @@ class _TrackReader:
         gap_s = time_s - self._next_s
         self._next_s = time_s + length_s
         return round(gap_s * frame.sample_rate) if MIN_GAP_S < gap_s <= MAX_GAP_S else 0
-
-
-class _Block:
-    """Samples of codec frames of one kind, gathered in a buffer that is used again: fresh memory for each costs more
-    than the copying."""
-
-    def __init__(self, kind: tuple[int, int, str], frame: AudioFrame) -> None:
-        self.kind = kind
-        self.rate_hz, self.channels, name = kind
-        self.planar = frame.format.is_planar
-        self.dtype: np.dtype[Any] = _DTYPES[name.removesuffix("p")]
-        self.capacity = max(_SAMPLES_A_BLOCK, frame.samples)
-        self.buffer = np.empty(
-            (self.channels, self.capacity) if self.planar else (self.capacity, self.channels), self.dtype
-        )
-        self.count = 0
-
-    def append(self, frame: AudioFrame) -> bool:
-        """Copy the frame's samples; AudioFrame.to_ndarray costs three times this.
-
-        Returns:
-            whether all are sound: floats that are not, or infinitely loud, become zeros.
-        """
-        end = self.count + frame.samples
-        if self.planar:
-            for channel, plane in zip(self.buffer, frame.planes, strict=True):
-                channel[self.count : end] = np.frombuffer(plane, self.dtype, frame.samples)  # type: ignore[call-overload]
-        else:
-            plane = frame.planes[0]
-            packed = np.frombuffer(plane, self.dtype, frame.samples * self.channels)  # type: ignore[call-overload]
-            self.buffer[self.count : end] = packed.reshape(-1, self.channels)
-        copied = self.buffer[:, self.count : end] if self.planar else self.buffer[self.count : end]
-        self.count = end
-        if self.dtype.kind != "f":
-            return True
-        sound = np.abs(copied) <= LOUDEST  # false for what is not a number
-        if sound.all():
-            return True
-        copied[~sound] = 0.0
-        return False
-
-    def mono(self) -> np.ndarray:
-        """Take everything out: the mean of the channels, full scale 1.0 [float64, shape=(n,)]."""
-        taken = self.buffer[:, : self.count].T if self.planar else self.buffer[: self.count]  # (n, channels)
-        self.count = 0
-        mono = taken.mean(axis=1, dtype=np.float64)
-        if self.dtype.kind == "u":
-            return (mono - 128.0) / 128.0
-        return mono / 2.0 ** (8 * self.dtype.itemsize - 1) if self.dtype.kind == "i" else mono
 
 
 def _resampled(runs: Iterator[tuple[int, np.ndarray]], sample_rate_hz: int) -> Iterator[np.ndarray]:

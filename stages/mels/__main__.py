@@ -11,7 +11,12 @@ from stages.per_video import Room, run_room
 from stages.schema import MELS
 
 ROOM = Room(
-    "mels", MELS, code=("mels", "media/audio.py", "media/containers.py"), work=work, good=GOOD, summarise=summarise
+    "mels",
+    MELS,
+    code=("mels", "media/audio.py", "media/containers.py", "media/samples.py"),
+    work=work,
+    good=GOOD,
+    summarise=summarise,
 )
 
 
