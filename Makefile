@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := $(VENV)/.demo
 EXPORT := $(VENV)/.export
+AUDIT := .cache/audit
 
 .PHONY: help setup repro test test-fast lint format bench bench-large bench-gpu results pictures kaggle cluster lock clean \
-  demo demo-setup demo-picture export-setup
+  demo demo-setup demo-picture export-setup fuzz audit
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -45,6 +46,17 @@ lint: $(READY) ## formatting, lint and types
 format: $(READY) ## put the formatting right
 	@$(BIN)/ruff format stages tests scripts
 	@$(BIN)/ruff check --fix stages tests scripts
+
+fuzz: $(READY) ## a thousand hostile media files through the stages; minutes
+	@$(BIN)/python -m tests.reliability.fuzz
+
+audit: $(AUDIT)/.ready ## look the pinned packages up among known vulnerabilities
+	@$(BIN)/python scripts/audit.py $(AUDIT)/bin/pip-audit
+
+$(AUDIT)/.ready: $(READY) requirements/audit.txt
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(AUDIT)
+	@$(BIN)/uv pip install --quiet --python $(AUDIT)/bin/python --no-deps --require-hashes -r requirements/audit.txt
+	@touch $@
 
 bench: $(READY) ## measure speed and memory; writes docs/benchmarks.md; CLIPS=DIR: on real films too
 	@PYTHONPATH=. $(BIN)/python scripts/bench.py $(if $(CLIPS),--clips "$(CLIPS)")
@@ -89,7 +101,7 @@ $(EXPORT): $(READY) requirements/export.txt
 lock: $(READY) ## compile requirements.txt, and the extras' files, anew from requirements/
 	@$(BIN)/uv pip compile requirements/in.txt --override requirements/overrides.txt --generate-hashes --universal \
 	  --python-version 3.11 --no-header --quiet --output-file requirements.txt
-	@for extra in kaggle demo export; do $(BIN)/uv pip compile requirements/$$extra.in --constraint requirements.txt \
+	@for extra in kaggle demo export audit; do $(BIN)/uv pip compile requirements/$$extra.in --constraint requirements.txt \
 	  --generate-hashes --universal --python-version 3.11 --no-header --quiet \
 	  --output-file requirements/$$extra.txt || exit; done
 	@$(BIN)/uv pip compile requirements/cluster.in --constraint requirements.txt --generate-hashes --universal \

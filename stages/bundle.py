@@ -183,7 +183,7 @@ def read_info(folder: Path) -> BundleInfo:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: train a detector (`dvc repro`), or fetch one (`dvc pull`).") from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}): restore it with `dvc checkout`.") from None
     version = raw.get("version") if isinstance(raw, dict) else None
     if version != VERSION:

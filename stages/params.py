@@ -95,6 +95,8 @@ class HttpSource(Strict):
     retries: int = Field(5, ge=0)  # of a request that failed, each after twice the pause
     pause_s: float = Field(1.0, ge=0)  # before the first retry; a server's own Retry-After goes before
     timeout_s: float = Field(60.0, gt=0)  # without a byte
+    allow_http: bool = False  # also fetch what is not encrypted, which anyone on the way can exchange
+    max_file_gb: float = Field(500.0, gt=0)  # a larger file is refused
     unpack: bool = True
     max_unpacked_gb: float = Field(1000.0, gt=0)
     max_expansion: float = Field(50.0, gt=0)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from stages.datasets.tree import on_disk
+from stages.datasets.tree import below
 from stages.engine import Outcome, run
 from stages.errors import MediaError, UserError
 from stages.ledger import Ledger, code_hash, make_key
@@ -95,7 +95,7 @@ def load_videos(dataset: str) -> list[Video]:
     columns = ("video_id", "path", "sha256", "has_audio", "duration_s")
     rows = zip(*(table.column(name).to_pylist() for name in columns), strict=True)
     return [
-        Video(video_id, root / on_disk(path), sha256, has_audio, duration_s)
+        Video(video_id, below(root, path), sha256, has_audio, duration_s)
         for video_id, path, sha256, has_audio, duration_s in rows
     ]
 

@@ -51,7 +51,7 @@ def read_json_file(path: Path) -> Any:
     """
     try:
         return json.loads(read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: thousands of brackets inside one another
         raise UserError(f"{stored(str(path))} is no valid JSON: {error}. Fetch the file again.") from None
 
 

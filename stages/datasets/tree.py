@@ -52,6 +52,21 @@ def on_disk(path: str) -> str:
     return os.fsdecode(data)
 
 
+def below(root: Path, path: str) -> Path:
+    """Where the file of a stored path is.
+
+    Raises:
+        UserError: outside of the root: our stages write no such path, so the table was changed.
+    """
+    relative = Path(on_disk(path))
+    if relative.is_absolute() or ".." in relative.parts:
+        raise UserError(
+            f"{path} in videos.parquet leads out of {stored(str(root))}: rebuild it with `dvc repro -f`, and do not "
+            "use tables from where this one comes."
+        )
+    return root / relative
+
+
 def path_key(path: str) -> bytes:
     """The order of rows: by the path's bytes, whatever the locale and the file system's own order."""
     return os.fsencode(path)

@@ -87,11 +87,17 @@ def list_items(source: HttpSource, key: str) -> list[Item]:
     Args:
         key: of the source in params.yaml, for messages.
     Raises:
-        UserError: nothing to fetch, a bad URL or path, or two files under one path.
+        UserError: nothing to fetch, a bad URL or path, one that is not encrypted, or two files under one path.
     """
     items = [_item(url, "", "", f"{key}.urls") for url in source.urls]
     if source.manifest is not None:
         items += _read_manifest(source.manifest, key)
+    for item in items:
+        if not (source.allow_http or _encrypted(item.url)):
+            raise UserError(
+                f"{key}: {item.url} is not https, and anyone on the way could exchange the file: give an https URL, or "
+                f"set {key}.allow_http to true."
+            )
     if not items:
         raise UserError(f"{key}: set `urls`, or `manifest` to a CSV file with the columns url, path, sha256.")
     seen: dict[str, str] = {}
@@ -131,6 +137,27 @@ def _item(url: str, path: str, sha256: str, where: str) -> Item:
     if digest and (len(digest) != 64 or not set(digest) <= set("0123456789abcdef")):
         raise UserError(f"{where}: `{sha256}` is no sha256 (64 hex digits).")
     return Item(url, name, digest or None)
+
+
+def _encrypted(url: str) -> bool:
+    return urllib.parse.urlsplit(url).scheme == "https"
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a server to another address, if that is encrypted (or need not be)."""
+
+    def __init__(self, allow_http: bool) -> None:
+        self._allow_http = allow_http
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        """The request for the new address.
+
+        Raises:
+            _FinalError: it is not https.
+        """
+        if not (self._allow_http or _encrypted(newurl)):
+            raise _FinalError(f"the server leads to {newurl}, which is not https (allow_http of the source allows it)")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def fetch_all(items: Sequence[Item], source: HttpSource, folder: Path, *, label: str) -> dict[Item, Path]:
@@ -173,6 +200,8 @@ class _Fetcher:
     def __init__(self, source: HttpSource, folder: Path, bar: tqdm[Any], stop: threading.Event) -> None:
         self._source, self._folder, self._bar, self._stop = source, folder, bar, stop
         self._lock = threading.Lock()
+        self._opener = urllib.request.build_opener(_Redirects(source.allow_http))
+        self._most = int(source.max_file_gb * 1e9)
 
     def fetch(self, item: Item) -> None:
         """Bring one file here, whole and verified.
@@ -219,7 +248,7 @@ class _Fetcher:
             if note.mark:
                 request.add_header("If-Range", note.mark)
         try:
-            with urllib.request.urlopen(request, timeout=self._source.timeout_s) as response:
+            with self._opener.open(request, timeout=self._source.timeout_s) as response:
                 self._receive(response, item, have, note)
         except urllib.error.HTTPError as error:
             self._refused(error, item)
@@ -243,6 +272,7 @@ class _Fetcher:
         if start and (start != have or (note.total is not None and total != note.total)):
             self._part(item).unlink(missing_ok=True)
             raise _TryAgainError("the server has another file than before")
+        self._check_size(item, total or 0)
         with self._lock:
             self._bar.total = (self._bar.total or 0) + (total or start) - start
             self._bar.refresh()
@@ -255,6 +285,7 @@ class _Fetcher:
                 with _storing():
                     file.write(block)
                 written += len(block)
+                self._check_size(item, written)
                 with self._lock:
                     self._bar.update(len(block))
             with _storing():
@@ -264,6 +295,11 @@ class _Fetcher:
             raise _FinalError("interrupted")
         if total is not None and written != total:
             raise _TryAgainError(f"the connection ended after {written:,} of {total:,} bytes")
+
+    def _check_size(self, item: Item, size: int) -> None:
+        if size > self._most:
+            self._part(item).unlink(missing_ok=True)
+            raise _FinalError(f"it is larger than max_file_gb = {self._source.max_file_gb:g} of the source allows")
 
     def _verify(self, item: Item, whole: Path) -> None:
         part = self._part(item)

@@ -13,7 +13,15 @@ from stages.schema import FACES
 ROOM = Room(
     "faces",
     FACES,
-    code=("faces", "weights.py", "media/decoders.py", "media/frames.py", "media/image.py", "media/video.py"),
+    code=(
+        "faces",
+        "weights.py",
+        "media/containers.py",
+        "media/decoders.py",
+        "media/frames.py",
+        "media/image.py",
+        "media/video.py",
+    ),
     work=crop_video,
     good=frozenset({"ok", "truncated"}),  # a truncated video that shows a face serves like any other
     weights=weights_of,

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import av
 import numpy as np
@@ -19,6 +19,9 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+
+from stages.media.containers import open_container
+from stages.media.samples import Block
 
 # Integer decoders give the same samples on every CPU; libav's float ones differ in the last bits with the instruction
 # set (measured: 9e-8, enough to change quiet mel values). Theirs lie within 2e-5 of the float decoder's and take 1.2 to
@@ -30,11 +33,8 @@ LEVEL_FRAME_S = 0.005  # the resolution of leading silence
 LEVEL_PERCENTILE = 95.0  # "the track's own level" is this percentile of its 5 ms RMS: loud speech, but no single click
 MIN_GAP_S = 0.05  # a hole in the timestamps that is longer is filled with zeros, so that what follows stays in time
 MAX_GAP_S = 60.0  # a longer one is a broken timestamp and is left out
-_DTYPES = {
-    name: np.dtype(code)
-    for name, code in (("u8", "u1"), ("s16", "i2"), ("s32", "i4"), ("s64", "i8"), ("flt", "f4"), ("dbl", "f8"))
-}
-_SAMPLES_A_BLOCK = 16384  # memory stays flat and the arrays in cache
+MAX_TRACK_S = 4 * 3600.0  # a longer track is refused: it would fill the memory
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1000, 1_000_000  # beyond, a header lies: one second would fill the memory
 _MEL_FRAMES_A_BLOCK = 128  # larger blocks spend their time in page faults
 
 
@@ -50,6 +50,10 @@ class UnreadableAudioError(AudioError):
     """The container does not open, or its first audio track yields no sample."""
 
 
+class TooLongAudioError(UnreadableAudioError):
+    """The first audio track is longer than MAX_TRACK_S."""
+
+
 @dataclass(frozen=True)
 class AudioTrack:
     """Mono samples of a file's first audio track.
@@ -59,7 +63,7 @@ class AudioTrack:
         sample_rate_hz: of `samples`, after resampling.
         start_s: time of the first sample minus the time of the first video frame; negative when sound comes first,
             0 when the file has no video.
-        broken_packets: packets that the decoder refused; their time is filled with zeros.
+        broken_packets: packets that the decoder refused, or that hold no sound; zeros stand for what is missing.
     """
 
     samples: np.ndarray
@@ -86,7 +90,7 @@ def decode_audio(path: str | Path, sample_rate_hz: int) -> AudioTrack:
         sample_rate_hz: of the result.
     Raises:
         NoAudioTrackError: the file has no audio track, or is a folder of frames.
-        UnreadableAudioError: the file does not open, or no sample decodes.
+        UnreadableAudioError: the file does not open, no sample decodes, or the track is longer than MAX_TRACK_S.
     """
     if os.path.isdir(path):
         raise NoAudioTrackError("a folder of frames has no sound")
@@ -95,6 +99,8 @@ def decode_audio(path: str | Path, sample_rate_hz: int) -> AudioTrack:
     for integer in (True, False):
         try:
             return _decode(path, sample_rate_hz, integer=integer)
+        except TooLongAudioError:
+            raise
         except UnreadableAudioError:
             if not integer:
                 raise
@@ -103,21 +109,31 @@ def decode_audio(path: str | Path, sample_rate_hz: int) -> AudioTrack:
 
 def _decode(path: str | Path, sample_rate_hz: int, *, integer: bool) -> AudioTrack:
     try:
-        container = av.open(str(path))
-    except (av.error.FFmpegError, OSError) as error:
+        container = open_container(path)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
         raise UnreadableAudioError(f"does not open: {_reason(error)}") from error
     with container:
         if not container.streams.audio:
             raise NoAudioTrackError("no audio track")
         reader = _TrackReader(container, container.streams.audio[0], integer=integer)
-        blocks = list(_resampled(reader.runs(), sample_rate_hz))
-        samples = np.concatenate(blocks) if blocks else np.zeros(0)
+        samples = _gathered(_resampled(reader.runs(), sample_rate_hz), sample_rate_hz)
         if not len(samples):
-            raise UnreadableAudioError(f"no sample of {reader.stream.codec_context.name} decodes: {reader.last_error}")
+            raise UnreadableAudioError(f"no sample of {reader.codec} decodes: {reader.last_error}")
         first_s = reader.first_s
         video_s = _video_start_s(container)
     start_s = 0.0 if first_s is None or video_s is None else first_s - video_s
     return AudioTrack(samples, sample_rate_hz, start_s, reader.broken_packets)
+
+
+def _gathered(blocks: Iterator[np.ndarray], sample_rate_hz: int) -> np.ndarray:
+    """All blocks as one array, up to the longest track."""
+    kept, count = [np.zeros(0)], 0
+    for block in blocks:
+        kept.append(block)
+        count += len(block)
+        if count > MAX_TRACK_S * sample_rate_hz:
+            raise TooLongAudioError(f"the track is longer than {MAX_TRACK_S / 3600:g} h")
+    return np.concatenate(kept)
 
 
 def _reason(error: BaseException) -> str:
@@ -146,21 +162,27 @@ class _TrackReader:
         self._next_s = 0.0
         self._tick_s = float(stream.time_base or 0)
         self.context: AudioCodecContext
-        name = INTEGER_DECODERS.get(stream.codec_context.name) if integer else None
+        own = cast("AudioCodecContext | None", stream.codec_context)
+        if own is None:
+            raise UnreadableAudioError("the codec of its audio track is unknown")
+        self.codec = own.name
+        name = INTEGER_DECODERS.get(own.name) if integer else None
         if name is None:
-            self.context = stream.codec_context
+            self.context = own
         else:
             self.context = cast(AudioCodecContext, av.codec.CodecContext.create(name, "r"))
-            self.context.extradata = stream.codec_context.extradata
-            self.context.sample_rate = stream.codec_context.sample_rate
-            if stream.codec_context.layout.nb_channels:
-                self.context.layout = stream.codec_context.layout
+            self.context.extradata = own.extradata
+            self.context.sample_rate = own.sample_rate
+            if own.layout.nb_channels:
+                self.context.layout = own.layout
         self.context.thread_count = 1
 
     def runs(self) -> Iterator[tuple[int, np.ndarray]]:
         """Blocks of (sample rate in Hz, mono float64 [shape=(n,)]), in order."""
-        block: _Block | None = None
+        block: Block | None = None
         for frame in self._frames():
+            if not LOWEST_RATE_HZ <= frame.sample_rate <= HIGHEST_RATE_HZ:
+                raise UnreadableAudioError(f"it claims {frame.sample_rate} samples a second")
             gap = self._gap_samples(frame)
             kind = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
             fits = block is not None and block.kind == kind and block.count + frame.samples <= block.capacity
@@ -169,8 +191,8 @@ class _TrackReader:
             if gap:
                 yield frame.sample_rate, np.zeros(gap)
             if block is None or block.kind != kind or frame.samples > block.capacity:
-                block = _Block(kind, frame)
-            block.append(frame)
+                block = Block(kind, frame)
+            self.broken_packets += not block.append(frame)
         if block is not None:
             yield block.rate_hz, block.mono()
 
@@ -200,43 +222,6 @@ class _TrackReader:
         gap_s = time_s - self._next_s
         self._next_s = time_s + length_s
         return round(gap_s * frame.sample_rate) if MIN_GAP_S < gap_s <= MAX_GAP_S else 0
-
-
-class _Block:
-    """Samples of codec frames of one kind, gathered in a buffer that is used again: fresh memory for each costs more
-    than the copying."""
-
-    def __init__(self, kind: tuple[int, int, str], frame: AudioFrame) -> None:
-        self.kind = kind
-        self.rate_hz, self.channels, name = kind
-        self.planar = frame.format.is_planar
-        self.dtype: np.dtype[Any] = _DTYPES[name.removesuffix("p")]
-        self.capacity = max(_SAMPLES_A_BLOCK, frame.samples)
-        self.buffer = np.empty(
-            (self.channels, self.capacity) if self.planar else (self.capacity, self.channels), self.dtype
-        )
-        self.count = 0
-
-    def append(self, frame: AudioFrame) -> None:
-        """Copy the frame's samples; AudioFrame.to_ndarray costs three times this."""
-        end = self.count + frame.samples
-        if self.planar:
-            for channel, plane in zip(self.buffer, frame.planes, strict=True):
-                channel[self.count : end] = np.frombuffer(plane, self.dtype, frame.samples)  # type: ignore[call-overload]
-        else:
-            plane = frame.planes[0]
-            packed = np.frombuffer(plane, self.dtype, frame.samples * self.channels)  # type: ignore[call-overload]
-            self.buffer[self.count : end] = packed.reshape(-1, self.channels)
-        self.count = end
-
-    def mono(self) -> np.ndarray:
-        """Take everything out: the mean of the channels, full scale 1.0 [float64, shape=(n,)]."""
-        taken = self.buffer[:, : self.count].T if self.planar else self.buffer[: self.count]  # (n, channels)
-        self.count = 0
-        mono = taken.mean(axis=1, dtype=np.float64)
-        if self.dtype.kind == "u":
-            return (mono - 128.0) / 128.0
-        return mono / 2.0 ** (8 * self.dtype.itemsize - 1) if self.dtype.kind == "i" else mono
 
 
 def _resampled(runs: Iterator[tuple[int, np.ndarray]], sample_rate_hz: int) -> Iterator[np.ndarray]:

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import av.error
 import cv2
 from av.stream import Disposition
 
 from stages.errors import MediaError
+from stages.media.containers import open_container
 from stages.media.frames import DecodedPicture, Frame, RgbPicture
 from stages.media.image import is_image, read_image
 
@@ -27,9 +27,6 @@ MAX_PIXELS = 50_000_000
 MAX_FRAMES = 100_000
 # Fewer decoded frames than this share of those declared is a truncated file.
 WHOLE_SHARE = 0.9
-
-# FFmpeg's complaints about damaged files would fill the terminal; what matters of them is in the ledger.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 @dataclass(frozen=True)
@@ -283,8 +280,7 @@ def opened(path: Path) -> Iterator[Any]:
         MediaError: it cannot be opened.
     """
     try:
-        # `file:` keeps a name such as `a:b.mp4` from being taken for a protocol.
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        container = open_container(path)
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(f"it cannot be opened: {getattr(error, 'strerror', None) or error}") from None
     with container:

@@ -10,7 +10,14 @@ from stages.params import load
 from stages.per_video import Room, run_room
 from stages.schema import MELS
 
-ROOM = Room("mels", MELS, code=("mels", "media/audio.py"), work=work, good=GOOD, summarise=summarise)
+ROOM = Room(
+    "mels",
+    MELS,
+    code=("mels", "media/audio.py", "media/containers.py", "media/samples.py"),
+    work=work,
+    good=GOOD,
+    summarise=summarise,
+)
 
 
 def main() -> None:

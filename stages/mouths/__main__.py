@@ -13,7 +13,15 @@ from stages.schema import MOUTHS
 ROOM = Room(
     "mouths",
     MOUTHS,
-    code=("mouths", "media/decoders.py", "media/frames.py", "media/image.py", "media/landmarks.py", "media/video.py"),
+    code=(
+        "mouths",
+        "media/containers.py",
+        "media/decoders.py",
+        "media/frames.py",
+        "media/image.py",
+        "media/landmarks.py",
+        "media/video.py",
+    ),
     work=crop_mouths,
     reads_faces=True,
     good=GOOD,

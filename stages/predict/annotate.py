@@ -6,6 +6,7 @@ No verdict is told by colour alone: fake is a word, a whole frame and filled dot
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -34,6 +35,8 @@ LEAST_PANEL_PX, LEAST_TEXT_PX = 112, 15
 # A frame's box is drawn between the sampled frames around it, and this far beyond the first and the last (s).
 REACH_S = 1.0
 TIMEOUT_S = 1800.0
+# Of a copy's name, before what is added to it (bytes).
+LONGEST_STEM = 200
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,19 @@ def _tasks(predictions: Sequence[Prediction], folder: Path) -> list[_Task]:
             continue
         source = Path(on_disk(prediction.path))
         suffix = ".jpg" if is_image(source) else ".mp4"
-        name, number = f"{source.stem}_annotated", 2
+        stem = _short(source.stem)
+        name, number = f"{stem}_annotated", 2
         while folder / f"{name}{suffix}" in taken:
-            name, number = f"{source.stem}_annotated-{number}", number + 1
+            name, number = f"{stem}_annotated-{number}", number + 1
         taken.add(folder / f"{name}{suffix}")
         tasks.append(_Task(prediction, source, folder / f"{name}{suffix}"))
     return tasks
+
+
+def _short(stem: str) -> str:
+    """A file's stem that leaves room for what is added to it: names end at 255 bytes."""
+    data = os.fsencode(stem)
+    return stem if len(data) <= LONGEST_STEM else data[:LONGEST_STEM].decode("utf-8", errors="ignore")
 
 
 def _annotate(task: _Task) -> None:

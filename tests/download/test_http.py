@@ -54,6 +54,11 @@ class Handler(BaseHTTPRequestHandler):
         if behaviour.isdigit() and (times < 3 or int(behaviour) < 500):
             self.send_error(int(behaviour))
             return
+        if behaviour == "elsewhere":
+            self.send_response(302)
+            self.send_header("Location", f"{self.server.base}/ok/a.mp4")
+            self.end_headers()
+            return
         if behaviour == "wrong":
             data = b"<html>sign in</html>"
         start = 0
@@ -67,7 +72,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         if behaviour != "no-tag":
             self.send_header("ETag", self.server.tag)
-        self.send_header("Content-Length", str(len(data) - start))
+        if behaviour != "endless":
+            self.send_header("Content-Length", str(len(data) - start))
         self.end_headers()
         drops = behaviour in ("drop", "no-range", "no-tag", "change") and times == 1
         self.wfile.write(data[start : start + 300_000 if drops else None])
@@ -85,7 +91,8 @@ def server() -> Iterator[Server]:
 
 
 def source(**settings: object) -> HttpSource:
-    return HttpSource.model_validate({"kind": "http", "pause_s": 0.01, "retries": 3, "timeout_s": 5, **settings})
+    usual = {"kind": "http", "pause_s": 0.01, "retries": 3, "timeout_s": 5, "allow_http": True}
+    return HttpSource.model_validate({**usual, **settings})
 
 
 def fetch(made: HttpSource, folder: Path) -> dict[str, bytes]:
@@ -184,6 +191,35 @@ def test_no_server_is_an_error_and_not_a_traceback(tmp_path: Path) -> None:
 def test_a_source_that_cannot_be_is_named(settings: dict[str, object], said: str) -> None:
     with pytest.raises(UserError, match=said):
         list_items(source(**settings), "datasets.x.source")
+
+
+def test_what_is_not_encrypted_is_fetched_only_where_that_is_allowed(server: Server, tmp_path: Path) -> None:
+    plain = f"{server.base}/ok/a.mp4"
+    listed = manifest(tmp_path / "m.csv", f"{plain},real/a.mp4,{SHA}")
+    for settings in ({"urls": [plain]}, {"manifest": str(listed)}):
+        with pytest.raises(UserError, match=r"is not https.*datasets\.x\.source\.allow_http to true"):
+            list_items(source(**settings, allow_http=False), "datasets.x.source")
+    assert not server.requests
+    assert [item.url for item in list_items(source(urls=["https://x/a.mp4"], allow_http=False), "k")]
+
+
+def test_a_server_cannot_lead_away_from_https(server: Server, tmp_path: Path) -> None:
+    items = list_items(source(urls=[f"{server.base}/elsewhere/a.mp4"]), "k")
+    encrypted = source(urls=["https://x/a.mp4"], allow_http=False)  # as if the first step had been https
+    with pytest.raises(UserError, match=r"leads to http://.* which is not https"):
+        fetch_all(items, encrypted, tmp_path, label="test")
+    assert server.requests["/ok/a.mp4"] == 0
+    assert fetch(source(urls=[f"{server.base}/elsewhere/a.mp4"]), tmp_path) == {"a.mp4": DATA}
+
+
+@pytest.mark.parametrize("behaviour", ["ok", "endless"])
+def test_a_file_larger_than_allowed_is_refused_and_not_kept(server: Server, tmp_path: Path, behaviour: str) -> None:
+    url = f"{server.base}/{behaviour}/a.mp4"
+    with pytest.raises(UserError, match=r"larger than max_file_gb = 0\.0005"):
+        fetch(source(urls=[url], max_file_gb=0.0005), tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.suffix != ".json"]
+    assert server.requests[f"/{behaviour}/a.mp4"] == 1
+    assert fetch(source(urls=[url], max_file_gb=0.001), tmp_path) == {"a.mp4": DATA}
 
 
 @pytest.mark.parametrize(

@@ -228,6 +228,52 @@ def test_a_file_cut_short_gives_what_it_has(tmp_path: Path) -> None:
     assert np.abs(track.samples[:8000] - tone(16000, 3.0)[:8000]).max() < 1e-3
 
 
+def test_float_samples_that_are_no_sound_become_zeros_and_are_told(tmp_path: Path) -> None:
+    samples = tone(16000, 1.0)
+    samples[3000:3010] = [np.nan, np.inf, -np.inf, 3e38, -1e20, np.nan, 1e5, np.inf, np.nan, np.nan]
+    path = write_sound(tmp_path / "a.wav", samples[None], 16000, codec="pcm_f32le")
+    track = decode_audio(path, 16000)
+    assert np.isfinite(log_mel(track.samples, **MEL)).all()
+    assert not track.samples[3000:3010].any()
+    np.testing.assert_array_equal(np.delete(track.samples, np.s_[3000:3010]), np.delete(samples, np.s_[3000:3010]))
+    assert track.broken_packets == 1
+    loud = write_sound(tmp_path / "loud.wav", 900 * tone(16000, 1.0)[None], 16000, codec="pcm_f32le")
+    assert decode_audio(loud, 16000).broken_packets == 0  # too loud, and sound all the same
+
+
+@pytest.mark.parametrize(
+    ("at", "lie", "said"),
+    [
+        (20, b"\x7f\x7f", "codec of its audio track is unknown"),
+        (24, (1).to_bytes(4, "little"), "claims 1 samples a second"),
+        (24, (2_000_000_000).to_bytes(4, "little"), "claims 2000000000 samples a second"),
+    ],
+)
+def test_a_header_that_lies_is_told(tmp_path: Path, at: int, lie: bytes, said: str) -> None:
+    path = write_sound(tmp_path / "a.wav", tone(16000, 0.1)[None], 16000)
+    data = path.read_bytes()
+    path.write_bytes(data[:at] + lie + data[at + len(lie) :])
+    with pytest.raises(UnreadableAudioError, match=said):
+        decode_audio(path, 16000)
+
+
+def test_titles_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "a.mkv", tone(16000, 0.5)[None], 16000, codec="flac")
+    data = path.read_bytes()
+    assert b"Lavf" in data
+    path.write_bytes(data.replace(b"Lavf", b"\xff\xfe\xee\xff"))
+    assert decode_audio(path, 16000).duration_s == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_track_too_long_for_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Holes of up to a minute are filled with zeros: a few packets may claim hours."""
+    path = write_sound(tmp_path / "a.mkv", tone(16000, 0.4)[None], 16000, codec="flac", starts_s=(0.0, 50.0, 100.0))
+    assert decode_audio(path, 16000).duration_s == pytest.approx(100.1, abs=0.2)
+    monkeypatch.setattr("stages.media.audio.MAX_TRACK_S", 60.0)
+    with pytest.raises(UnreadableAudioError, match="the track is longer than"):
+        decode_audio(path, 16000)
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     silence=st.integers(0, 200), level=st.floats(1e-4, 1.0), floor=st.sampled_from([0.0, 1e-6]), seed=st.integers(0, 9)

@@ -32,7 +32,16 @@ class Awkward:
 
 
 WHOLE, MUTE = Awkward("ok", "ok"), Awkward("ok", "no_audio")
-ODD_NAMES = ('it\'s "quoted" & $HOME.mp4', "two\nlines.mp4", "-i.mp4", "pipe:0.mp4", "latin-\udcff.mp4", "ü%20 .mp4")
+ODD_NAMES = (
+    *('it\'s "quoted" & $HOME.mp4', "two\nlines.mp4", "-i.mp4", "pipe:0.mp4", "latin-\udcff.mp4", "ü%20 .mp4"),
+    *(
+        "$(touch ran).mp4",
+        "`touch ran`;touch ran.mp4",
+        "%03d [a]*?.mp4",
+        "concat:plain.mp4|plain.mp4",
+        251 * "x" + ".mp4",
+    ),
+)
 
 
 def make_awkward_files(root: Path) -> dict[str, Awkward]:

@@ -57,6 +57,7 @@ def test_awkward_files_end_as_ok_or_with_a_reason(tmp_path: Path, monkeypatch: p
     _all_data_stages(tmp_path / "clips", frames=2, mouths=2)
     rows, coverage = _by_id("videos.parquet", VIDEOS), _by_id("faces/coverage.parquet", COVERAGE)
     assert {on_disk(video_id) for video_id in rows} == set(expected)
+    assert not list(tmp_path.rglob("ran"))  # no shell ever saw a name
     assert set(coverage) == set(_by_id("splits.parquet", SPLITS)) == set(rows)
     mels, mouths = Shards(Path("data/mine/mels"), MELS), Shards(Path("data/mine/mouths"), MOUTHS)
     sound = {video_id: mels.read(video_id).to_pylist()[0] for video_id in mels.video_ids}

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from stages.datasets.tree import stored
 from stages.media.frames import Frame, RgbPicture
 from stages.predict.annotate import FAKE, LEAST_PANEL_PX, REAL, Painter, annotate_all
 from stages.predict.lettering import write_text
@@ -126,3 +127,13 @@ def test_a_copy_never_takes_the_place_of_a_judged_file(tmp_path: Path) -> None:
     assert annotate_all([judged, unscored], tmp_path, workers=1) == []
     assert (tmp_path / "face_annotated.jpg").read_bytes() == before
     assert (tmp_path / "face_annotated-2.jpg").exists()
+
+
+@pytest.mark.parametrize("name", ["$(touch ran).mp4", "ü" * 125 + "x.mp4", "latin-\udcff.mp4", "-i 'a' %03d.mp4"])
+def test_odd_and_long_names_have_copies_too(tmp_path: Path, name: str) -> None:
+    write_clip(tmp_path / name, frames=2)
+    assert annotate_all([made(stored(str(tmp_path / name)))], tmp_path / "out", workers=1) == []
+    (copy,) = (tmp_path / "out").iterdir()
+    assert copy.name.startswith(name[:6])
+    assert copy.name.endswith("_annotated.mp4")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "out"])

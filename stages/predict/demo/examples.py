@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.datasets.tree import on_disk
+from stages.datasets.tree import below
 from stages.errors import UserError
 from stages.schema import SPLITS, VIDEOS
 from stages.store import read_table
@@ -31,7 +31,7 @@ def test_clips(data: Path) -> dict[str, Path]:
         taken: dict[str, int] = {}
         for row in splits:
             category = row["category"] or ("fake" if row["label"] else "real")
-            path = folder / "raw" / on_disk(path_of.get(row["video_id"], ""))
+            path = below(folder / "raw", path_of.get(row["video_id"], ""))
             if row["split"] == "test" and taken.get(category, 0) < PER_CATEGORY and path.is_file():
                 taken[category] = taken.get(category, 0) + 1
                 found[f"{folder.name}: {category} {taken[category]}"] = path
