@@ -7,9 +7,7 @@ was chosen on); nothing in it is ever unpickled.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stages.errors import UserError
 from stages.params import describe
 from stages.schema import PREDICTIONS
-from stages.store import write_table
+from stages.store import replace_folder, temporary_folder, write_table, writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,42 +132,25 @@ def save(
     Raises:
         UserError: the folder cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in weights.items()}
+    temporary = temporary_folder(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror}. Free space or change permissions.") from None
-    try:
-        temporary.chmod(0o755)
-        save_file(tensors, temporary / WEIGHTS)
-        text = json.dumps(info.model_dump(mode="json"), indent=2, allow_nan=False, ensure_ascii=False)
-        (temporary / INFO).write_text(text + "\n", encoding="utf-8")
-        (temporary / CARD).write_text(card, encoding="utf-8")
+        with writing(folder):
+            try:
+                save_file(tensors, temporary / WEIGHTS)
+            except SafetensorError as error:  # its word for what the system says
+                raise OSError(str(error)) from None
+            text = json.dumps(info.model_dump(mode="json"), indent=2, allow_nan=False, ensure_ascii=False)
+            (temporary / INFO).write_text(text + "\n", encoding="utf-8")
+            (temporary / CARD).write_text(card, encoding="utf-8")
         if validation is not None:
             write_table(temporary / VALIDATION, validation, PREDICTIONS)
-        for path in temporary.iterdir():
-            path.chmod(0o644)
-            _flush(path)
-        aside = temporary.with_suffix(".old")
-        if folder.exists():
-            folder.rename(aside)
-        try:
-            temporary.replace(folder)
-        except OSError:
-            if aside.exists():
-                aside.rename(folder)
-            raise
-        shutil.rmtree(aside, ignore_errors=True)
+        replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def read_info(folder: Path) -> BundleInfo:

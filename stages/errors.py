@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 
 
 class UserError(Exception):
@@ -33,6 +34,13 @@ def run_cli(main: Callable[[], int | None]) -> None:
         code = main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except BrokenExecutor:
+        print(
+            "error: the worker processes were ended from outside before they took up work (was memory short?): "
+            "finished videos are kept; run the same command again to go on.",
+            file=sys.stderr,
+        )
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("\ninterrupted: finished videos are kept; run the same command again to go on.", file=sys.stderr)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.errors import UserError
-from stages.store import atomic_path, check_schema, conform
+from stages.store import atomic_path, check_schema, conform, open_parquet
 
 ROOT = Path(".cache/ledger")
 # A network folder shows a file that another machine has made once its cached list of names is out of date.
@@ -29,6 +29,14 @@ _STAGES = Path(__file__).parent
 def make_key(parts: Mapping[str, Any]) -> str:
     """A hex key over everything that a result depends on; the order of the parts does not matter."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.sha256(text).hexdigest().encode()
+
+
+class DamagedEntryError(Exception):
+    """An entry of the ledger was damaged on the disk; it has been removed, so that its video is computed again."""
 
 
 class Ledger:
@@ -44,17 +52,23 @@ class Ledger:
     def write(self, key: str, table: pa.Table, record: dict[str, Any]) -> None:
         """Store a result; it is there whole or not at all."""
         table = conform(table, self.schema)
-        metadata = {**(self.schema.metadata or {}), b"record": json.dumps(record, allow_nan=False).encode()}
+        text = json.dumps(record, allow_nan=False).encode()
+        metadata = {**(self.schema.metadata or {}), b"record": text, b"record_sha256": _digest(text)}
         with atomic_path(self._path(key)) as temporary:
-            pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="none")
+            pq.write_table(
+                table.replace_schema_metadata(metadata), temporary, compression="none", write_page_checksum=True
+            )
 
     def find(self, key: str) -> dict[str, Any] | None:
         """The record of a result, or None where there is none; a damaged entry is removed and counts as none."""
         path = self._path(key)
         try:
-            with pq.ParquetFile(path) as file:
+            with open_parquet(path) as file:
                 check_schema(file.schema_arrow, self.schema, path)
-                return dict(json.loads((file.schema_arrow.metadata or {})[b"record"]))
+                metadata = file.schema_arrow.metadata or {}
+                if metadata[b"record_sha256"] != _digest(metadata[b"record"]):
+                    raise ValueError("another record than was written")
+                return dict(json.loads(metadata[b"record"]))
         except FileNotFoundError:
             return None
         except (OSError, pa.ArrowException, UserError, KeyError, ValueError):
@@ -78,14 +92,18 @@ class Ledger:
                 time.sleep(0.2)
 
     def table(self, key: str, video_id: str) -> pa.Table:
-        """The rows, under the id of the video that asks: files of equal content share an entry."""
+        """The rows, under the id of the video that asks: files of equal content share an entry.
+
+        Raises:
+            DamagedEntryError: they are not what was written, or gone; nothing of the entry is left.
+        """
         path = self._path(key)
         try:
-            with pq.ParquetFile(path) as file:
+            with open_parquet(path) as file:
                 table = file.read()
         except (OSError, pa.ArrowException):
             path.unlink(missing_ok=True)
-            raise UserError(f"{path} was damaged and has been removed: run the same command again.") from None
+            raise DamagedEntryError(str(path)) from None
         column = pa.array([video_id] * table.num_rows, pa.string())
         return table.set_column(0, self.schema.field(0), column).replace_schema_metadata(self.schema.metadata)
 

@@ -14,13 +14,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from stages.datasets.tree import below
+from stages.datasets.tree import below, stored
 from stages.engine import Outcome, run
 from stages.errors import MediaError, UserError
-from stages.ledger import Ledger, code_hash, make_key
+from stages.ledger import DamagedEntryError, Ledger, code_hash, make_key
+from stages.locks import exclusive, shared
 from stages.params import EngineParams, RoomParams, dataset_folder
 from stages.schema import COVERAGE, FACES, VIDEOS
-from stages.store import Shards, ShardWriter, conform, from_rows, read_json, read_table, write_json, write_table
+from stages.store import Shards, ShardWriter, conform, from_rows, read_json, read_table, write_json
 
 # Failures listed by name in the metrics; the rest are counted, and all are in the ledger.
 LISTED_FAILURES = 50
@@ -122,13 +123,31 @@ def run_room(room: Room, dataset: str, params: RoomParams, engine: EngineParams)
         The metrics that were written to metrics/<dataset>/<room>.json.
     Raises:
         UserError: an input is missing, or more videos failed than params.max_failed_share allows (the metrics are
-            written all the same, so that the reasons can be looked at).
+            written all the same, so that the reasons can be looked at); or another process runs this stage on it.
     """
-    videos = load_videos(dataset)
     ledger = Ledger(room.name, room.schema)
+    metrics = Path("metrics") / dataset / f"{room.name}.json"
+    with exclusive(room.name, dataset, dataset_folder(dataset) / room.name, metrics), shared(ledger.folder):
+        while True:
+            try:
+                return _bring_up_to_date(room, dataset, params, engine, ledger)
+            except DamagedEntryError:  # removed by now: the next round computes it
+                continue
+
+
+def _bring_up_to_date(
+    room: Room, dataset: str, params: RoomParams, engine: EngineParams, ledger: Ledger
+) -> dict[str, Any]:
+    videos = load_videos(dataset)
     settled, jobs = _plan(room, dataset, videos, params, ledger)
     gpu = getattr(params, "device", "cpu") != "cpu"
+    crashed: list[_Job] = []
     for outcome in run(_compute, jobs, engine, label=f"{room.name} {dataset}", gpu=gpu):
+        settled[outcome.task.video.video_id] = _settled(outcome)
+        if outcome.status == "crashed":
+            crashed.append(outcome.task)
+    # Once more: a worker may have been killed for another's sake, by the system when memory ran out or by hand.
+    for outcome in run(_compute, crashed, engine, label=f"{room.name} {dataset}, again", gpu=gpu):
         settled[outcome.task.video.video_id] = _settled(outcome)
     records = [{"video_id": video.video_id, **settled[video.video_id][1]} for video in videos]
     metrics, place = _metrics(room, records), Path("metrics") / dataset / f"{room.name}.json"
@@ -137,12 +156,8 @@ def run_room(room: Room, dataset: str, params: RoomParams, engine: EngineParams)
         raise UserError(_too_many_failed(room, dataset, params, metrics, place))
     if engine.name == "ray":
         ledger.await_entries(key for key, _ in settled.values() if key is not None)
-    metrics["rows"] = _assemble(room, dataset, videos, settled, ledger)
-    if room.coverage:
-        rows = [{name: record.get(name) for name in COVERAGE.names} for record in records]
-        for row, video in zip(rows, videos, strict=True):
-            row["key"] = settled[video.video_id][0] or ""
-        write_table(dataset_folder(dataset) / room.name / "coverage.parquet", from_rows(rows, COVERAGE), COVERAGE)
+    coverage = _coverage(records, settled) if room.coverage else None
+    metrics["rows"] = _assemble(room, dataset, videos, settled, ledger, coverage)
     write_json(place, metrics)
     return metrics
 
@@ -203,10 +218,28 @@ def _compute(job: _Job) -> dict[str, Any]:
     rows = _faces(job.faces).read(job.video.video_id) if job.faces is not None else None
     try:
         result = job.work(job.video, rows, job.params)
+    except OSError:
+        _check_there(job.video.path)
+        raise
     except MediaError as error:
+        _check_there(job.video.path)
         result = Result(job.schema.empty_table(), {"status": error.status, "reason": error.reason})
     ledger.write(job.key, conform(result.table, job.schema), result.record)
     return result.record
+
+
+def _check_there(path: Path) -> None:
+    """A file that was there when the dataset was listed and is gone now is no result of its content to remember."""
+    try:
+        if path.is_dir():
+            next(path.iterdir(), None)
+        else:
+            path.open("rb").close()
+    except OSError as error:
+        raise UserError(
+            f"{stored(str(path))} cannot be read ({error.strerror}) and could be when the dataset was listed: bring it "
+            f"back and run the same command again, or list the dataset anew with `dvc repro -f` of its download stage."
+        ) from None
 
 
 def _settled(outcome: Outcome[_Job, dict[str, Any]]) -> tuple[str | None, dict[str, Any]]:
@@ -217,7 +250,17 @@ def _settled(outcome: Outcome[_Job, dict[str, Any]]) -> tuple[str | None, dict[s
     return (None, {"status": outcome.status, "reason": outcome.reason})
 
 
-def _assemble(room: Room, dataset: str, videos: list[Video], settled: _Settled, ledger: Ledger) -> int:
+def _coverage(records: list[dict[str, Any]], settled: _Settled) -> pa.Table:
+    rows = [
+        {**{name: record.get(name) for name in COVERAGE.names}, "key": settled[record["video_id"]][0] or ""}
+        for record in records
+    ]
+    return from_rows(rows, COVERAGE)
+
+
+def _assemble(
+    room: Room, dataset: str, videos: list[Video], settled: _Settled, ledger: Ledger, coverage: pa.Table | None
+) -> int:
     count = 0
     with ShardWriter(dataset_folder(dataset) / room.name, room.schema) as writer:
         for video in videos:
@@ -226,6 +269,8 @@ def _assemble(room: Room, dataset: str, videos: list[Video], settled: _Settled, 
                 table = ledger.table(key, video.video_id)
                 writer.write(table)
                 count += table.num_rows
+        if coverage is not None:
+            writer.add("coverage.parquet", coverage, COVERAGE)
     return count
 
 

@@ -1,13 +1,17 @@
-"""Parquet on disk: atomic writes, shards with one row group a video, reading by row group without loading the rest."""
+"""Parquet on disk: atomic writes, shards with one row group a video, reading by row group without loading the rest.
+
+Every page carries a checksum, which every reader compares: a byte that changed on the disk is told, never used.
+"""
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,30 +33,96 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the system says while `path` is written (a full disk, a read-only folder), as a UserError that names it."""
+    try:
+        yield
+    except OSError as error:
+        what = os.strerror(error.errno) if error.errno else str(error)
+        raise UserError(f"{path} cannot be written: {what}. Free space or change permissions there.") from None
+
+
+@contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` to write to; on success it is flushed to disk and renamed, on failure removed.
 
+    A process that is killed leaves the temporary file behind: see `sweep`.
+
     Raises:
-        UserError: the folder cannot be written to.
+        UserError: the folder cannot be written to, or the disk is full.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written: {error.strerror}. Free space or change permissions there."
-        ) from None
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=_SUFFIXES[0], dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            _flush(temporary)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+# Ends of temporary names: what is being written, and what a new folder is about to replace.
+_SUFFIXES = (".tmp", ".old")
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name[:100]}."
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sweep(*paths: Path) -> int:
+    """Remove what writers of these files and folders left behind when they were killed; returns how many there were.
+
+    Only for one who knows that no other process is writing them (stages/locks.py).
+    """
+    count = 0
+    for path in paths:
+        for left in path.parent.glob(f"{glob.escape(_prefix(path))}*"):
+            if left.suffix in _SUFFIXES:
+                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+                count += 1
+    return count
+
+
+def temporary_folder(folder: Path) -> Path:
+    """A new folder beside `folder` to fill, for `replace_folder`."""
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=_prefix(folder), suffix=_SUFFIXES[0], dir=folder.parent))
+        temporary.chmod(0o755)
+        return temporary
+
+
+def replace_folder(temporary: Path, folder: Path) -> None:
+    """Flush a filled folder to disk and put it in the place of an earlier one, which is never there in part.
+
+    The earlier one is moved aside, to a hidden name, until the new one is in its place.
+    """
+    with writing(folder):
+        for path in temporary.iterdir():
+            path.chmod(0o644)
+            _flush(path)
+        _sync_folder(temporary)
+        aside = temporary.with_suffix(_SUFFIXES[1])
+        if folder.exists():
+            folder.rename(aside)
+        try:
+            temporary.replace(folder)
+        except OSError:
+            if aside.exists():
+                aside.rename(folder)
+            raise
+        _sync_folder(folder.parent)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -117,11 +187,12 @@ def check_schema(found: pa.Schema, expected: pa.Schema, path: Path) -> None:
 def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
     """Write one table atomically as Parquet, checked against its schema."""
     with atomic_path(path) as temporary:
-        pq.write_table(conform(table, schema), temporary, compression="zstd")
+        pq.write_table(conform(table, schema), temporary, compression="zstd", write_page_checksum=True)
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
+    """Whatever goes wrong while a Parquet file is read, as a UserError that names it and the remedy."""
     try:
         yield
     except FileNotFoundError:
@@ -139,9 +210,14 @@ def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) 
     Raises:
         UserError: it is missing, damaged, or of another schema.
     """
-    with _readable(path), pq.ParquetFile(path) as file:
+    with readable(path), open_parquet(path) as file:
         check_schema(file.schema_arrow, schema, path)
         return file.read(columns=columns)
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """A Parquet file whose pages are checked against their checksums as they are read; open it under `readable`."""
+    return pq.ParquetFile(path, page_checksum_verification=True)
 
 
 class ShardWriter:
@@ -158,14 +234,7 @@ class ShardWriter:
         self._count = 0
 
     def __enter__(self) -> ShardWriter:
-        try:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            self._temporary = Path(
-                tempfile.mkdtemp(prefix=f".{self.folder.name}.", suffix=".tmp", dir=self.folder.parent)
-            )
-        except OSError as error:
-            raise UserError(f"{self.folder} cannot be written: {error.strerror}.") from None
-        self._temporary.chmod(0o755)
+        self._temporary = temporary_folder(self.folder)
         return self
 
     def write(self, table: pa.Table) -> None:
@@ -177,18 +246,27 @@ class ShardWriter:
             self._close()
         if self._writer is None:
             self._writer = self._open()
-        self._writer.write_table(table, row_group_size=table.num_rows)
+        with writing(self.folder):
+            self._writer.write_table(table, row_group_size=table.num_rows)
         self._size += table.nbytes
+
+    def add(self, name: str, table: pa.Table, schema: pa.Schema) -> None:
+        """Put a table of its own into the folder, as the file `name`."""
+        write_table(self._temporary / name, table, schema)
 
     def _open(self) -> pq.ParquetWriter:
         path = self._temporary / f"part-{self._count:05d}.parquet"
         encoded = [name for name in ("image", "mask") if name in self.schema.names]
         compression = {name: "none" if name in encoded else "zstd" for name in _leaves(self.schema)}
-        return pq.ParquetWriter(path, self.schema, compression=compression, use_dictionary=["video_id"])
+        with writing(self.folder):
+            return pq.ParquetWriter(
+                path, self.schema, compression=compression, use_dictionary=["video_id"], write_page_checksum=True
+            )
 
     def _close(self) -> None:
         if self._writer is not None:
-            self._writer.close()
+            with writing(self.folder):
+                self._writer.close()
             self._writer, self._size = None, 0
             self._count += 1
 
@@ -198,15 +276,10 @@ class ShardWriter:
                 if self._count == 0 and self._writer is None:
                     self._writer = self._open()  # a table of no rows, so that readers still find its schema
                 self._close()
-                for part in self._temporary.iterdir():
-                    with part.open("rb") as file:
-                        os.fsync(file.fileno())
-                if self.folder.exists():
-                    shutil.rmtree(self.folder)
-                self._temporary.replace(self.folder)
-                _sync_folder(self.folder.parent)
+                replace_folder(self._temporary, self.folder)
             elif self._writer is not None:
-                self._writer.close()
+                with suppress(OSError):  # what went wrong is told already; a full disk refuses the footer, too
+                    self._writer.close()
         finally:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
@@ -243,7 +316,7 @@ class Shards:
         self._files: dict[int, pq.ParquetFile] = {}
 
     def _index(self, number: int, part: Path) -> None:
-        with _readable(part), pq.ParquetFile(part) as file:
+        with readable(part), open_parquet(part) as file:
             check_schema(file.schema_arrow, self.schema, part)
             for group in range(file.metadata.num_row_groups):
                 row_group = file.metadata.row_group(group)
@@ -279,7 +352,7 @@ class Shards:
             names = columns or self.schema.names
             return pa.schema([self.schema.field(name) for name in names]).empty_table()
         number, group = self._where[video_id]
-        with _readable(self.parts[number]):
+        with readable(self.parts[number]):
             if number not in self._files:
-                self._files[number] = pq.ParquetFile(self.parts[number])
+                self._files[number] = open_parquet(self.parts[number])
             return self._files[number].read_row_group(group, columns=columns)

@@ -84,7 +84,7 @@ def test_a_crash_while_replacing_leaves_a_whole_bundle(saved: Path, monkeypatch:
 
     monkeypatch.setattr(Path, "replace", fail)
     failure: BaseException = OSError("no")
-    with pytest.raises(OSError, match="no"):
+    with pytest.raises(UserError, match="no"):
         bundle.save(saved, weights, info(), "new")
     assert [path.name for path in saved.parent.iterdir()] == ["detector"]
     failure = KeyboardInterrupt()

@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 STAGES = ROOT / "stages"
 # Read by all, deciding no result by itself: params.yaml's values are what DVC compares, workers and ledger change none.
-EVERYWHERE = {"__init__.py", "params.py", "errors.py", "engine.py", "cluster.py", "ledger.py"}
+EVERYWHERE = {"__init__.py", "params.py", "errors.py", "engine.py", "cluster.py", "ledger.py", "locks.py"}
 # Imported by params.py for their settings alone.
 SETTINGS_OF_SOURCES = "datasets/generator"
 # The tables' content is what other code makes of it; the data stages' rows are compared by hash anyway.

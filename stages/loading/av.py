@@ -19,7 +19,7 @@ from stages.loading.images import decode, resize
 from stages.loading.index import UNKNOWN, Videos
 from stages.loading.sampler import BatchPlan
 from stages.schema import MELS, MOUTHS
-from stages.store import Shards
+from stages.store import Shards, read_table
 
 _MEL_COLUMNS = ["hop_s", "start_s", "leading_silence_s", "n_frames", "n_mels", "mel", "status"]
 
@@ -106,7 +106,7 @@ def load_sequences(folder: Path, videos: Videos, settings: SequenceSettings) -> 
     mouths, mels = Shards(folder / "mouths", MOUTHS), Shards(folder / "mels", MELS)
     status: dict[str, str] = {}
     for part in mels.parts:
-        table = pa.parquet.read_table(part, columns=["video_id", "status"])
+        table = read_table(part, MELS, columns=["video_id", "status"])
         status.update(zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True))
     counts = {video_id: mouths.rows.get(video_id, 0) for video_id in videos.ids}
     return _index(videos, mouths, mels, counts, status, settings)

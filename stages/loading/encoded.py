@@ -1,14 +1,15 @@
 """Single images out of Parquet by byte offset: no row group is read for the sake of one crop.
 
 The stores write encoded images as uncompressed PLAIN pages (stages/store.py), so each image lies in the file as it is,
-behind its length. The page headers are parsed here on first touch of a row group, and the file is memory-mapped:
-reading a crop costs microseconds, and the system's page cache is shared by all workers.
+behind its length. The page headers are parsed and the pages' checksums compared here on first touch of a row group, and
+the file is memory-mapped: reading a crop costs microseconds, and the system's page cache is shared by all workers.
 Source: the Parquet format's PageHeader (parquet.thrift) and Thrift's compact protocol.
 """
 
 from __future__ import annotations
 
 import mmap
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,8 @@ def _read_page(view: mmap.mmap, position: int, spans: list[tuple[int, int]]) -> 
     """Append the spans of one page's values; returns where the next page begins."""
     header, position = _struct(view, position)
     end = position + header[3]
+    if 4 in header and zlib.crc32(view[position:end]) != header[4] & 0xFFFFFFFF:
+        raise ValueError("a page is not what was written: its checksum differs")
     if header[1] == _DATA_PAGE:
         values, encoding = header[5][1], header[5][2]
     elif header[1] == _DATA_PAGE_V2:

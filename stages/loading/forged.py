@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from stages.loading.index import UNKNOWN, CropIndex, Videos, pick
 from stages.schema import MASKS
-from stages.store import Shards
+from stages.store import Shards, read_table
 
 METHOD = "self_blended"
 
@@ -44,7 +43,7 @@ def load_landmarks(folder: Path, index: CropIndex) -> Landmarks:
     found: list[np.ndarray] = [np.zeros((0, 68, 2), np.float16)]
     count = 0
     for part in Shards(folder / "masks", MASKS).parts:
-        table = pq.read_table(part, columns=["video_id", "frame_index", "landmarks"])
+        table = read_table(part, MASKS, columns=["video_id", "frame_index", "landmarks"])
         table = table.filter(table.column("landmarks").is_valid())
         keys = zip(table.column("video_id").to_pylist(), table.column("frame_index").to_pylist(), strict=True)
         rows = np.array([wanted.get(key, UNKNOWN) for key in keys], dtype=np.int64)

@@ -15,11 +15,10 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from stages.loading.encoded import BinaryColumn
 from stages.schema import COVERAGE, FACES, MASKS, SPLITS
-from stages.store import Shards, read_table
+from stages.store import Shards, open_parquet, read_table, readable
 
 Target = Literal["label", "visual_label"]
 UNKNOWN = -1
@@ -219,7 +218,7 @@ def _read_keys(shards: Shards, wanted: Mapping[str, int], columns: list[str]) ->
     """Small columns of the wanted videos, with each row's place: part, row group, row [shape=(N, 3)]."""
     found: dict[str, list[np.ndarray]] = {name: [] for name in (*columns, "video", "places")}
     for part, path in enumerate(shards.parts):
-        with pq.ParquetFile(path) as file:
+        with readable(path), open_parquet(path) as file:
             table = file.read(columns=["video_id", *columns])
             sizes = [file.metadata.row_group(g).num_rows for g in range(file.metadata.num_row_groups)]
         groups = np.repeat(np.arange(len(sizes)), sizes)
