@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from stages.datasets import registry
 from stages.datasets.generator import GenerateSource, generate
@@ -18,6 +19,7 @@ from stages.download.progress import progress_bar
 from stages.download.unpack import UnpackLimits, is_archive
 from stages.engine import worker_count
 from stages.errors import UserError
+from stages.ledger import code_hash
 from stages.params import (
     ArchiveSource,
     DatasetParams,
@@ -73,15 +75,24 @@ def _directory(key: str, entry: DatasetParams, source: DirectorySource, raw: Pat
 
 
 def _generated(dataset: str, entry: DatasetParams, source: GenerateSource, raw: Path, engine: EngineParams) -> None:
-    """Draw the sample; the bytes depend on the source's settings alone."""
-    _clear(raw)
+    """Draw the sample; the bytes depend on the source's settings alone. Clips drawn before an interruption are kept."""
+    plan = [entry.layout, source.model_dump(), code_hash(("datasets/generator",))]
+    staging = _begin(raw, plan)
     with progress_bar(f"generate {dataset}", "clip") as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        generate(raw, layout=entry.layout, source=source, workers=worker_count(engine), progress=show)
+        generate(
+            staging / "files",
+            layout=entry.layout,
+            source=source,
+            workers=worker_count(engine),
+            progress=show,
+            keep=True,
+        )
+    _publish(staging, raw)
 
 
 def _from_archives(dataset: str, key: str, source: ArchiveSource, raw: Path) -> None:
@@ -148,11 +159,7 @@ def _assemble(
     raw: Path, archives: Sequence[Archive], files: Mapping[str, Path], limits: UnpackLimits, *, label: str
 ) -> None:
     """Build the tree beside raw/ and put it there when it is whole; after an interruption it goes on with the rest."""
-    staging = raw.with_name("raw.partial")
-    plan = hashlib.sha256(repr([sorted(archive.mark() for archive in archives), sorted(files)]).encode()).hexdigest()
-    if not (staging / plan).exists():  # begun with other archives or files
-        shutil.rmtree(staging, ignore_errors=True)
-        write_bytes(staging / plan, b"")
+    staging = _begin(raw, [sorted(archive.mark() for archive in archives), sorted(files)])
     unpack_all(archives, staging, limits, label=label)
     for name, path in files.items():
         goal = staging / "files" / name
@@ -162,6 +169,23 @@ def _assemble(
             os.link(path, goal)
         except OSError:  # another file system
             shutil.copyfile(path, goal)
+    _publish(staging, raw)
+
+
+def _begin(raw: Path, plan: list[Any]) -> Path:
+    """The folder beside raw/ in whose `files` its content is gathered; what another plan gathered there is removed."""
+    staging = raw.with_name("raw.partial")
+    mark = hashlib.sha256(repr(plan).encode()).hexdigest()
+    # Without files/ it was killed after they had become raw/: nothing that is marked as done there is still there.
+    if not (staging / mark).exists() or not (staging / "files").exists():
+        shutil.rmtree(staging, ignore_errors=True)
+        write_bytes(staging / mark, b"")
+        (staging / "files").mkdir()
+    return staging
+
+
+def _publish(staging: Path, raw: Path) -> None:
+    """Put the gathered files in the place of raw/."""
     _clear(raw)
     raw.rmdir()
     (staging / "files").replace(raw)

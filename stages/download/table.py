@@ -15,6 +15,7 @@ from stages.download.cache import Cache
 from stages.download.probe import inspect_files
 from stages.download.sources import bring
 from stages.errors import UserError
+from stages.locks import exclusive
 from stages.params import DatasetParams, EngineParams
 from stages.per_video import dataset_folder
 from stages.schema import VIDEOS
@@ -32,9 +33,15 @@ def download(dataset: str, entry: DatasetParams, engine: EngineParams) -> dict[s
         The metrics.
     Raises:
         UserError: the source or layout is not what it should be, or too many files cannot be probed. In the latter
-            case the table and the metrics are written all the same, so that the reasons can be looked at.
+            case the table and the metrics are written all the same, so that the reasons can be looked at. Or another
+            process runs this stage on the dataset.
     """
-    folder = dataset_folder(dataset)
+    folder, place = dataset_folder(dataset), Path("metrics") / dataset / "download.json"
+    with exclusive("download", dataset, folder / "videos.parquet", place):
+        return _download(dataset, entry, engine, folder, place)
+
+
+def _download(dataset: str, entry: DatasetParams, engine: EngineParams, folder: Path, place: Path) -> dict[str, Any]:
     registry.check(dataset, entry)  # a wrong layout or setting is told before anything is fetched
     root = bring(dataset, entry, folder / "raw", engine)
     index = registry.build_index(dataset, entry, root)
@@ -44,7 +51,7 @@ def download(dataset: str, entry: DatasetParams, engine: EngineParams) -> dict[s
     rows = [_row(clip, facts[clip.path]) for clip in index.clips]
     write_table(folder / "videos.parquet", from_rows(rows, VIDEOS), VIDEOS)
     metrics = summarise(rows, index.notes)
-    write_json(Path("metrics") / dataset / "download.json", metrics)
+    write_json(place, metrics)
     _stop_if_failed(dataset, entry, metrics)
     return metrics
 

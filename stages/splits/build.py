@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.datasets import registry
+from stages.locks import exclusive
 from stages.params import DatasetParams, SplitsParams
 from stages.per_video import dataset_folder
 from stages.schema import SPLITS, VIDEOS
@@ -30,9 +31,15 @@ def build(dataset: str, entry: DatasetParams, params: SplitsParams) -> dict[str,
         The metrics.
     Raises:
         UserError: videos.parquet is missing, a whole official part has other counts, or something leaks and
-            splits.on_leak is fail (the metrics are written all the same).
+            splits.on_leak is fail (the metrics are written all the same); or another process runs this stage on it.
     """
     folder, place = dataset_folder(dataset), Path("metrics") / dataset
+    outs = (folder / "splits.parquet", folder / "splits.csv", place / "splits.json", place / "audit.md")
+    with exclusive("splits", dataset, *outs):
+        return _build(dataset, entry, params, folder, place)
+
+
+def _build(dataset: str, entry: DatasetParams, params: SplitsParams, folder: Path, place: Path) -> dict[str, Any]:
     rows = read_table(folder / "videos.parquet", VIDEOS, columns=_COLUMNS).to_pylist()
     official = audit.official_counts(rows, registry.official(entry.layout), dataset)
     assignment = assign(rows, params)

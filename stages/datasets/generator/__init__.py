@@ -54,6 +54,7 @@ def generate(
     source: GenerateSource,
     workers: int,
     progress: Callable[[int, int], None] | None = None,
+    keep: bool = False,
 ) -> int:
     """Write a whole data set in an official layout.
 
@@ -63,6 +64,7 @@ def generate(
         source: how much of what to draw.
         workers: processes, >= 1; never changes a byte of the result.
         progress: called with (clips written, clips in all) after each clip.
+        keep: leave films alone that are there already (an interrupted run of the same settings wrote them, each whole).
     Returns:
         Number of clips written.
     Raises:
@@ -70,4 +72,4 @@ def generate(
     """
     from stages.datasets.generator.write import write_dataset
 
-    return write_dataset(root, layout=layout, source=source, workers=workers, progress=progress)
+    return write_dataset(root, layout=layout, source=source, workers=workers, progress=progress, keep=keep)

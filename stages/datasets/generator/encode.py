@@ -6,6 +6,7 @@ approximate reciprocals, which differ between makers).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -61,6 +62,8 @@ def write_mp4(
         box.mux(video.encode(None))
         if sound is not None:
             sound.close()
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())  # a film under its own name is whole, whatever happens
     partial.replace(path)
 
 

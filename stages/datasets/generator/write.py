@@ -21,6 +21,7 @@ def write_dataset(
     source: GenerateSource,
     workers: int,
     progress: Callable[[int, int], None] | None = None,
+    keep: bool = False,
 ) -> int:
     """See stages.datasets.generator.generate."""
     if layout not in WRITERS:
@@ -36,16 +37,23 @@ def write_dataset(
     for _, _, path, _ in jobs:
         path.parent.mkdir(parents=True, exist_ok=True)
     total = len(jobs)
-    if workers <= 1:
-        for done, job in enumerate(jobs, 1):
+    if keep and not writer.crops:  # a folder of crops may be there in part
+        jobs = [job for job in jobs if not job[2].exists()]
+    kept = total - len(jobs)
+    if progress and kept:
+        progress(kept, total)
+    if not jobs:
+        pass
+    elif workers <= 1:
+        for done, job in enumerate(jobs, kept + 1):
             _render(*job)
             if progress:
                 progress(done, total)
     else:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, total), mp_context=context) as pool:
+        with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
             futures = [pool.submit(_render, *job) for job in jobs]
-            for done, future in enumerate(as_completed(futures), 1):
+            for done, future in enumerate(as_completed(futures), kept + 1):
                 future.result()
                 if progress:
                     progress(done, total)
