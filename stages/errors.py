@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 
-
 # What only the disk can be blamed for.
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
@@ -50,7 +49,9 @@ def run_cli(main: Callable[[], int | None]) -> None:
     except OSError as error:
         if error.errno not in _DISK:
             raise
-        print(f"error: {error.filename or 'writing'}: {error.strerror}. Free space there and run again.", file=sys.stderr)
+        print(
+            f"error: {error.filename or 'writing'}: {error.strerror}. Free space there and run again.", file=sys.stderr
+        )
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("\ninterrupted: finished videos are kept; run the same command again to go on.", file=sys.stderr)
