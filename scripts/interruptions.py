@@ -1,8 +1,8 @@
 """Kill the data stages at random moments, run them again, and compare what they publish with an undisturbed run's.
 
 `make interruptions`. Each trial empties one stage, starts its real command, sends SIGKILL to the whole process group,
-to one worker, or to the command alone, and runs the command again until it succeeds. Then the bytes must be those of the
-undisturbed run, nothing unfinished may be left, and no finished video may be computed twice.
+to one worker, or to the command alone, and runs the command again until it succeeds. Then the bytes must be those of
+the undisturbed run, nothing unfinished may be left, and no finished video may be computed twice.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ class Project:
         source: of the dataset, as in params.yaml.
         layout: of the dataset.
         workers: processes of a stage.
+        cropped: take whole frames for face crops: no face finder, and so no PyTorch, is loaded.
         env: environment of its commands, beside this process's own.
     """
 
@@ -38,6 +39,7 @@ class Project:
     source: dict[str, Any]
     layout: str = "folder"
     workers: int = 2
+    cropped: bool = False
     env: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -46,7 +48,8 @@ class Project:
         params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
         params["run"]["datasets"] = [DATASET]
         params["engine"].update(workers=self.workers)
-        params["datasets"] = {DATASET: {"layout": self.layout, "detector": "mtcnn", "source": self.source}}
+        entry = {"layout": self.layout, "detector": "mtcnn", "source": self.source, "cropped": self.cropped}
+        params["datasets"] = {DATASET: entry}
         params["faces"].update(frames_per_video=2, image_size=128, device="cpu")
         params["masks"].update(passes=1)
         params["mouths"].update(parts=2, frames_per_part=1, image_size=32)
