@@ -22,7 +22,7 @@ from pathlib import Path
 from scripts.trials import DATASET, STAGES, Project, kill_group, workers_of
 
 SOURCE = {
-    "kind": "generate", "seed": 5, "identities": 3, "clips_per_category": 1,
+    "kind": "generate", "seed": 5, "identities": 2, "clips_per_category": 1,
     "clip_s": 0.4, "fps": 20, "size": 160, "look": "studio", "crf": 23,
 }  # fmt: skip
 ROOMS = ("faces", "masks", "mouths", "mels")
@@ -117,11 +117,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.interruptions", description=__doc__)
     parser.add_argument("--kills", type=int, default=54, help="that must hit a running stage, in all")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--find", action="store_true", help="find faces with PyTorch, which takes much longer to start")
     asked = parser.parse_args()
     rng = random.Random(asked.seed)
     trials: list[Trial] = []
     with tempfile.TemporaryDirectory(prefix="interruptions-") as place:
-        project = Project(Path(place), dict(SOURCE), layout="fakeavceleb")
+        project = Project(Path(place), dict(SOURCE), layout="fakeavceleb", cropped=not asked.find)
         spent, wanted = {}, {}
         for stage in STAGES:
             start = time.monotonic()

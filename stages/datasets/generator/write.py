@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -51,12 +52,17 @@ def write_dataset(
                 progress(done, total)
     else:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+        at_once = (signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker in the middle of a clip
+        with ProcessPoolExecutor(min(workers, len(jobs)), context, signal.signal, at_once) as pool:
             futures = [pool.submit(_render, *job) for job in jobs]
-            for done, future in enumerate(as_completed(futures), kept + 1):
-                future.result()
-                if progress:
-                    progress(done, total)
+            try:
+                for done, future in enumerate(as_completed(futures), kept + 1):
+                    future.result()
+                    if progress:
+                        progress(done, total)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     writer.lists(root, plan, paths)
     return total
 
