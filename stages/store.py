@@ -1,6 +1,6 @@
 """Parquet on disk: atomic writes, shards with one row group a video, reading by row group without loading the rest.
 
-Every page carries a checksum, which every reader compares: a byte that changed on the disk is told, never used.
+Every page and every footer carries a checksum, which every reader compares: what changed on the disk is told, not used.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -188,6 +189,7 @@ def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
     """Write one table atomically as Parquet, checked against its schema."""
     with atomic_path(path) as temporary:
         pq.write_table(conform(table, schema), temporary, compression="zstd", write_page_checksum=True)
+        seal(temporary)
 
 
 @contextmanager
@@ -215,8 +217,42 @@ def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) 
         return file.read(columns=columns)
 
 
+# In front of a file's footer: this and the footer's CRC-32. Parquet has checksums for pages alone, and a damaged footer
+# may end the process that parses it. Readers pass over it: the pages are found by the footer's offsets.
+_SEAL = b"CRCF"
+_TAIL = 8  # bytes: the footer's length, and Parquet's mark
+
+
+def seal(path: Path) -> None:
+    """Put the footer's checksum into a Parquet file that has just been written."""
+    with path.open("r+b") as file:
+        start, footer = _footer(file)
+        file.seek(start)
+        file.write(_SEAL + zlib.crc32(footer).to_bytes(4, "little") + footer)
+
+
+def _footer(file: BinaryIO) -> tuple[int, bytes]:
+    """Where the footer begins, and all from there to the end of the file."""
+    end = file.seek(-_TAIL, os.SEEK_END)
+    start = end - int.from_bytes(file.read(4), "little")
+    if start < 0:
+        raise OSError("its end is not that of a Parquet file")
+    file.seek(start)
+    return start, file.read()
+
+
 def open_parquet(path: Path) -> pq.ParquetFile:
-    """A Parquet file whose pages are checked against their checksums as they are read; open it under `readable`."""
+    """A Parquet file whose footer is what was written, and whose pages are checked as they are read.
+
+    Raises:
+        OSError, pyarrow.ArrowException: it is damaged; `readable` puts that into words.
+    """
+    with path.open("rb") as file:
+        start, footer = _footer(file)
+        file.seek(max(0, start - _TAIL))
+        mark = file.read(min(start, _TAIL))
+    if mark.startswith(_SEAL) and mark[4:] != zlib.crc32(footer).to_bytes(4, "little"):
+        raise OSError("its footer is not what was written: the checksum differs")
     return pq.ParquetFile(path, page_checksum_verification=True)
 
 
@@ -254,19 +290,26 @@ class ShardWriter:
         """Put a table of its own into the folder, as the file `name`."""
         write_table(self._temporary / name, table, schema)
 
+    def _part(self) -> Path:
+        return self._temporary / f"part-{self._count:05d}.parquet"
+
     def _open(self) -> pq.ParquetWriter:
-        path = self._temporary / f"part-{self._count:05d}.parquet"
         encoded = [name for name in ("image", "mask") if name in self.schema.names]
         compression = {name: "none" if name in encoded else "zstd" for name in _leaves(self.schema)}
         with writing(self.folder):
             return pq.ParquetWriter(
-                path, self.schema, compression=compression, use_dictionary=["video_id"], write_page_checksum=True
+                self._part(),
+                self.schema,
+                compression=compression,
+                use_dictionary=["video_id"],
+                write_page_checksum=True,
             )
 
     def _close(self) -> None:
         if self._writer is not None:
             with writing(self.folder):
                 self._writer.close()
+                seal(self._part())
             self._writer, self._size = None, 0
             self._count += 1
 

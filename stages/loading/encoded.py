@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from stages.errors import UserError
+from stages.store import open_parquet
 
 _DATA_PAGE, _DATA_PAGE_V2 = 0, 3
 _PLAIN = 0
@@ -46,7 +46,7 @@ class BinaryColumn:
 
     def _read_chunks(self, part: Path) -> np.ndarray:
         try:
-            with pq.ParquetFile(part) as file:
+            with open_parquet(part) as file:
                 metadata = file.metadata
                 names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
                 number = names.index(self.column)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scripts.determinism import ODD, PLAIN, SOURCE, artifacts, differing
 
-STAGES = ("download", "faces", "mels", "splits")
+STAGES = ("download", "faces", "mels")
 
 
 def test_circumstances_do_not_reach_the_bytes(tmp_path: Path, monkeypatch) -> None:
