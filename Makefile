@@ -9,7 +9,7 @@ EXPORT := $(VENV)/.export
 AUDIT := .cache/audit
 
 .PHONY: help setup repro test test-fast lint format bench bench-large bench-gpu results pictures kaggle cluster lock clean \
-  demo demo-setup demo-picture export-setup fuzz audit
+  demo demo-setup demo-picture export-setup fuzz audit interruptions determinism soak
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -67,6 +67,15 @@ bench-large: $(READY) ## measure 20,000 videos' worth of rows; writes docs/bench
 
 bench-gpu: $(READY) ## measure training and inference on a GPU; writes docs/benchmarks-gpu.md
 	@$(BIN)/python -m scripts.bench_gpu
+
+interruptions: $(READY) ## kill the data stages at 54 random moments and compare what they publish (half an hour)
+	@$(BIN)/python -m scripts.interruptions
+
+determinism: $(READY) ## the data stages' bytes under other workers, locales, listings, hash seeds (10 minutes)
+	@$(BIN)/python -m scripts.determinism
+
+soak: $(READY) ## 2,000 short clips, some hostile, through every data stage while workers are killed (an hour)
+	@$(BIN)/python -m scripts.soak
 
 results: $(READY) ## train and judge every detector on the sample; writes docs/results.md
 	@PYTHONPATH=. $(BIN)/python scripts/results.py

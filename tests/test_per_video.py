@@ -20,6 +20,9 @@ from stages.params import EngineParams, MouthsParams
 from stages.per_video import Result, Room, Video, load_videos, run_room
 from stages.schema import COVERAGE, FACES, MOUTHS, VIDEOS
 from stages.store import Shards, ShardWriter, from_rows, read_table, write_json, write_table
+from tests.small_disk import small_disk
+
+__all__ = ["small_disk"]
 
 ENGINE = EngineParams(workers=2, timeout_s=60)
 LOG = Path("work.log")
@@ -32,6 +35,9 @@ def work(video: Video, faces: pa.Table | None, params: MouthsParams) -> Result:
         log.write(f"{video.video_id}\n")
     if text == "bad":
         raise MediaError("no frame decodes")
+    if text == "killed once" and not Path("killed").exists():
+        Path("killed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
     if text == "crash" and not Path("healed").exists():
         os.kill(os.getpid(), signal.SIGSEGV)
     rows = [
@@ -196,6 +202,50 @@ def test_a_damaged_ledger_entry_is_removed_and_computed_again() -> None:
     (entry,) = Path(".cache").rglob("*.parquet")
     entry.write_bytes(entry.read_bytes()[:50])
     assert run_room(ROOM, "set", params(), ENGINE)["rows"] == 3
+
+
+def test_a_changed_byte_in_the_ledger_is_computed_again_by_the_same_run_and_times_do_not_matter() -> None:
+    index({"a": "one", "b": "two"})
+    run_room(ROOM, "set", params(), ENGINE)
+    before = digest()
+    calls()
+    (entry,) = (path for path in Path(".cache").rglob("*.parquet") if b"twotwo" in path.read_bytes())
+    data = entry.read_bytes()
+    place = data.index(b"twotwo")
+    entry.write_bytes(data[:place] + b"T" + data[place + 1 :])
+    for number, path in enumerate(sorted(path for path in Path().rglob("*") if path.is_file())):
+        os.utime(path, (86_400, 86_400) if number % 2 else (4e9, 4e9))  # 1970 and 2096: the clock was wrong
+    run_room(ROOM, "set", params(), ENGINE)
+    assert calls() == ["b"]
+    assert digest() == before
+
+
+def test_a_video_whose_worker_was_killed_is_tried_once_more() -> None:
+    index({"a": "one", "b": "killed once", "c": "three"})
+    assert run_room(ROOM, "set", params(), ENGINE)["status"] == {"ok": 3}
+
+
+@pytest.mark.parametrize("harm", ["gone", "forbidden"])
+def test_a_file_that_vanished_stops_the_stage_and_is_not_remembered_as_bad(harm: str) -> None:
+    if harm == "forbidden" and os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    index({"a": "one", "b": "two"})
+    path = Path("data/set/raw/b")
+    path.rename("aside") if harm == "gone" else path.chmod(0)
+    with pytest.raises(UserError, match=r"data/set/raw/b cannot be read \(.*bring it back"):
+        run_room(ROOM, "set", params(), EngineParams(workers=1))
+    assert not Path("data/set/mouths").exists()
+    Path("aside").rename(path) if harm == "gone" else path.chmod(0o644)
+    assert run_room(ROOM, "set", params(), ENGINE)["status"] == {"ok": 2}
+    assert calls().count("a") == 1
+
+
+def test_a_full_disk_under_the_ledger_stops_the_stage(small_disk: Path) -> None:
+    Path(".cache").symlink_to(small_disk)
+    index({f"v{i:02d}": f"{i}" * 2000 for i in range(10, 20)})
+    with pytest.raises(UserError, match=r"\.cache/ledger/mouths/.* cannot be written: No space left on device"):
+        run_room(ROOM, "set", params(), EngineParams(workers=1))
+    assert not Path("data/set/mouths").exists()
 
 
 def test_code_counts_but_comments_and_docstrings_do_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
