@@ -183,7 +183,7 @@ def check(project: Project, videos: int, hostile: set[str]) -> None:
         metrics = read_json(project.root / "metrics" / DATASET / f"{stage}.json")
         assert sum(metrics["status"].values()) == videos, (stage, metrics["status"])
     assert {row["video_id"] for row in read_table(folder / "splits.parquet", SPLITS).to_pylist()} == paths.keys()
-    assert project.leftovers() == []
+    assert project.leftovers() == [], project.leftovers()[:5]
 
 
 def main() -> None:

@@ -44,13 +44,18 @@ def exclusive(stage: str, dataset: str, *outs: Path) -> Iterator[None]:
 
 @contextmanager
 def shared(folder: Path) -> Iterator[None]:
-    """Use a folder that several processes write whole files to; the first of them removes what killed ones left."""
+    """Use a folder that several processes write whole files to.
+
+    The first and the last of them remove what killed ones, or killed workers, left half-written.
+    """
     path = folder.with_name(f"{folder.name}.lock")
     with _opened(path) as file:
         if _try(file):
             sweep_all(folder)
         fcntl.flock(file, fcntl.LOCK_SH)
         yield
+        if _try(file):
+            sweep_all(folder)
 
 
 def sweep_all(folder: Path) -> None:

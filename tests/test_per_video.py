@@ -36,6 +36,8 @@ def work(video: Video, faces: pa.Table | None, params: MouthsParams) -> Result:
     if text == "bad":
         raise MediaError("no frame decodes")
     if text == "killed once" and not Path("killed").exists():
+        Path(".cache/ledger/mouths").mkdir(parents=True, exist_ok=True)
+        Path(".cache/ledger/mouths/.half.parquet.x.tmp").touch()  # what it was writing
         Path("killed").touch()
         os.kill(os.getpid(), signal.SIGKILL)
     if text == "crash" and not Path("healed").exists():
@@ -223,6 +225,7 @@ def test_a_changed_byte_in_the_ledger_is_computed_again_by_the_same_run_and_time
 def test_a_video_whose_worker_was_killed_is_tried_once_more() -> None:
     index({"a": "one", "b": "killed once", "c": "three"})
     assert run_room(ROOM, "set", params(), ENGINE)["status"] == {"ok": 3}
+    assert list(Path(".cache").rglob("*.tmp")) == []
 
 
 @pytest.mark.parametrize("harm", ["gone", "forbidden"])

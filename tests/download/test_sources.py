@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -93,3 +94,47 @@ def test_files_of_an_abandoned_attempt_do_not_come_back(project: Path) -> None:
 def test_no_archives_named_is_an_error() -> None:
     with pytest.raises(UserError, match=r"datasets\.x\.source\.paths is empty"):
         bring("x", entry(kind="archive"), RAW, ENGINE)
+
+
+def test_a_kill_just_after_the_files_became_raw_starts_anew(project: Path) -> None:
+    """Archives that are marked as unpacked are so no longer: their files were moved."""
+    source = entry(kind="archive", paths=[str(archive(project / "a.zip", {"real/1.mp4": b"one"}))])
+    real = shutil.rmtree
+
+    def killed(path: Path, ignore_errors: bool = False) -> None:
+        if path.name == "raw.partial" and (path / "done").exists():
+            raise KeyboardInterrupt
+        real(path, ignore_errors)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", killed)
+        bring("set", source, Path("raw"), EngineParams())
+    assert Path("raw.partial").exists()
+    real("raw")  # as `dvc repro` does before it runs the stage again
+    bring("set", source, Path("raw"), EngineParams())
+    assert Path("raw/real/1.mp4").read_bytes() == b"one"
+    assert not Path("raw.partial").exists()
+
+
+def test_the_sample_goes_on_from_the_clips_that_were_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Path] = []
+
+    def draw(_clip: object, _people: object, path: Path, _crops: int) -> None:
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        drawn.append(path)
+        path.write_bytes(b"a film")
+
+    monkeypatch.setattr("stages.datasets.generator.write._render", draw)
+    source = entry(
+        kind="generate", seed=1, identities=3, clips_per_category=1, clip_s=1, fps=20, size=160, look="studio", crf=23
+    )
+    with pytest.raises(KeyboardInterrupt):
+        bring("set", source, Path("raw"), EngineParams(workers=1))
+    assert not Path("raw").exists()
+    first, drawn[:] = list(drawn), [Path()] * 9
+    bring("set", source, Path("raw"), EngineParams(workers=1))
+    assert len(set(drawn[9:]) & set(first)) == 0
+    films = list(Path("raw").rglob("*.mp4"))
+    assert len(films) == len(first) + len(drawn[9:]) > 2
+    assert not Path("raw.partial").exists()
