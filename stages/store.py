@@ -47,8 +47,6 @@ def writing(path: Path) -> Iterator[None]:
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` to write to; on success it is flushed to disk and renamed, on failure removed.
 
-    A process that is killed leaves the temporary file behind: see `sweep`.
-
     Raises:
         UserError: the folder cannot be written to, or the disk is full.
     """
@@ -217,8 +215,7 @@ def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) 
         return file.read(columns=columns)
 
 
-# In front of a file's footer: this and the footer's CRC-32. Parquet has checksums for pages alone, and a damaged footer
-# may end the process that parses it. Readers pass over it: the pages are found by the footer's offsets.
+# In front of a footer: this and its CRC-32, which readers pass over. A damaged footer may end the process that parses it.
 _SEAL = b"CRCF"
 _TAIL = 8  # bytes: the footer's length, and Parquet's mark
 
