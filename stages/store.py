@@ -215,7 +215,7 @@ def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) 
         return file.read(columns=columns)
 
 
-# In front of a footer: this and its CRC-32, which readers pass over. A damaged footer may end the process that parses it.
+# In front of a footer: this and its CRC-32, which readers pass over. A damaged footer may end the process parsing it.
 _SEAL = b"CRCF"
 _TAIL = 8  # bytes: the footer's length, and Parquet's mark
 
