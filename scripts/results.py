@@ -137,7 +137,7 @@ def accuracy_table(found: dict[str, str], datasets: list[str]) -> list[str]:
 
 def category_table(found: dict[str, str], dataset: str) -> list[str]:
     """Each fake category against the reals, of the detectors that judge sound and picture."""
-    lines = ["| detector | category | videos | video AUC |", "|---|---|---|---|"]
+    lines = []
     for name, revision in found.items():
         evaluated = figures(revision, dataset)
         if evaluated["judged_against"] != "label":
@@ -147,7 +147,8 @@ def category_table(found: dict[str, str], dataset: str) -> list[str]:
                 lines.append(
                     f"| `{name}` | {category} | {row['fake']} | {with_interval(row['auc'], row['auc_interval'])} |"
                 )
-    return lines
+    head = ["| detector | category | videos | video AUC |", "|---|---|---|---|"]
+    return head + lines if lines else []
 
 
 def speech(done: dict[str, str]) -> list[str]:
