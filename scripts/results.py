@@ -137,7 +137,7 @@ def accuracy_table(found: dict[str, str], datasets: list[str]) -> list[str]:
 
 def category_table(found: dict[str, str], dataset: str) -> list[str]:
     """Each fake category against the reals, of the detectors that judge sound and picture."""
-    lines = []
+    lines: list[str] = []
     for name, revision in found.items():
         evaluated = figures(revision, dataset)
         if evaluated["judged_against"] != "label":
