@@ -161,7 +161,7 @@ def speech(done: dict[str, str]) -> list[str]:
         SPEECH_WORDS,
         "\n".join(accuracy_table({SPEECH: done[SPEECH]}, [SPEECH_DATA])),
         "\n".join(category_table({SPEECH: done[SPEECH]}, SPEECH_DATA)),
-        f"Held-out people's own sound fits best in {trained['best']['val_sync_accuracy']:.0%} of clips.",
+        f"Held-out people's own sound fits best in {100 * trained['best']['val_sync_accuracy']:.0f} % of clips.",
     ]
 
 
