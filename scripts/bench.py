@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import pyarrow as pa
 
-from scripts.measure import ROUNDS, Row, in_turn, machine, ratio, spread, table
+from scripts.measure import ROUNDS, Row, in_turn, machine, peak_mb, ratio, spread, table
 from stages.datasets.generator import GenerateSource, generate
 from stages.engine import run as run_engine
 from stages.errors import MediaError
@@ -196,15 +196,13 @@ def link_dataset(folder: Path, heads: list[Path], count: int) -> None:
 
 
 def print_stage(folder: Path) -> None:
-    """Run the faces stage with two workers; print this process's and its largest worker's peak memory (kB)."""
+    """Run the faces stage with two workers; print this process's and its largest worker's peak memory (MB)."""
     from stages.faces.__main__ import ROOM
 
     settings = load().faces.model_copy(update={"detector": "mtcnn"})
     os.chdir(folder)
     run_room(ROOM, "set", settings, EngineParams(workers=2))
-    # Not ru_maxrss for this process: it starts at that of the process which started it.
-    (peak,) = (line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
-    print(peak, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+    print(peak_mb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
 
 
 def timed_stage(folder: Path) -> tuple[float, float, float]:
@@ -212,7 +210,7 @@ def timed_stage(folder: Path) -> tuple[float, float, float]:
     start = time.perf_counter()
     command = [sys.executable, __file__, "--stage", str(folder)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    main, worker = (int(value) / 1024 for value in done.stdout.split())
+    main, worker = map(float, done.stdout.split())
     return time.perf_counter() - start, main, worker
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.measure import Row, machine, table
+from scripts.measure import Row, machine, peak_mb, table
 
 if TYPE_CHECKING:
     from stages.loading.crops import CropDataset
@@ -152,11 +151,6 @@ def read() -> str:
     start = time.perf_counter()
     crops = sum(len(plan.rows) for plan in islice(plans, BATCHES) if dataset.__getitems__(plan))
     return f"{crops / (time.perf_counter() - start):.0f} crops a second, in batches of {BATCH}"
-
-
-def peak_mb() -> float:
-    """This process's peak memory so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 STEPS: dict[str, tuple[str, Callable[..., str]]] = {

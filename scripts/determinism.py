@@ -15,12 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts.trials import STAGES, Project
+from scripts.trials import CLIPS, STAGES, Project
 
-SOURCE = {
-    "kind": "generate", "seed": 5, "identities": 3, "clips_per_category": 1,
-    "clip_s": 0.4, "fps": 20, "size": 160, "look": "studio", "crf": 23,
-}  # fmt: skip
 # Imported by every Python process that has its folder on PYTHONPATH, before anything else is.
 _SHUFFLE = """
 import os
@@ -100,11 +96,14 @@ def circumstances() -> list[Circumstance]:
     return found
 
 
-def artifacts(place: Path, what: Circumstance, stages: Sequence[str] = STAGES, **settings: Any) -> dict[str, str]:
+def artifacts(
+    place: Path, what: Circumstance, stages: Sequence[str] = STAGES, *, people: int = 3, **settings: Any
+) -> dict[str, str]:
     """Run the stages in a clone of their own; returns the sha256 of every file that they publish.
 
     Args:
         place: a folder for it, not there yet.
+        people: drawn.
         settings: of the Project.
     """
     env = dict(what.env)
@@ -113,7 +112,7 @@ def artifacts(place: Path, what: Circumstance, stages: Sequence[str] = STAGES, *
         hooks.mkdir(parents=True)
         (hooks / "sitecustomize.py").write_text(_SHUFFLE, encoding="utf-8")
         env["PYTHONPATH"] = str(hooks)
-    project = Project(place / "project", dict(SOURCE), workers=what.workers, env=env, **settings)
+    project = Project(place / "project", {**CLIPS, "identities": people}, workers=what.workers, env=env, **settings)
     for stage in stages:
         project.run(stage)
     return project.artifacts()

@@ -19,13 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.trials import DATASET, STAGES, Project, kill_group, workers_of
+from scripts.trials import CLIPS, DATASET, STAGES, Project, kill_group, workers_of
 
-SOURCE = {
-    "kind": "generate", "seed": 5, "identities": 2, "clips_per_category": 1,
-    "clip_s": 0.4, "fps": 20, "size": 160, "look": "studio", "crf": 23,
-}  # fmt: skip
-ROOMS = ("faces", "masks", "mouths", "mels")
 TARGETS = ("group", "worker", "command")
 # Of the undisturbed time, the moments at which a kill may come.
 MOMENTS = (0.02, 1.05)
@@ -57,7 +52,6 @@ def empty(project: Project, stage: str) -> None:
     for name in outputs(stage):
         for path in (data / name, data / f"{name}.parquet", data / f"{name}.csv", data / f"{name}.partial"):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    for name in outputs(stage):
         for path in (project.root / "metrics" / DATASET).glob(f"{name}.*"):
             path.unlink()
     shutil.rmtree(cache / "ledger" / stage, ignore_errors=True)
@@ -122,7 +116,7 @@ def main() -> None:
     rng = random.Random(asked.seed)
     trials: list[Trial] = []
     with tempfile.TemporaryDirectory(prefix="interruptions-") as place:
-        project = Project(Path(place), dict(SOURCE), layout="fakeavceleb", cropped=not asked.find)
+        project = Project(Path(place), {**CLIPS, "identities": 2}, layout="fakeavceleb", cropped=not asked.find)
         spent, wanted = {}, {}
         for stage in STAGES:
             start = time.monotonic()

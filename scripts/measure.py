@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from stages.host import cpu_count
 
@@ -44,6 +45,12 @@ def ratio(a: list[float], b: list[float]) -> str:
     """Median of the paired ratios, with their range."""
     pairs = [x / y for x, y in zip(a, b, strict=True)]
     return f"{statistics.median(pairs):.2f} x ({min(pairs):.2f} to {max(pairs):.2f})"
+
+
+def peak_mb() -> float:
+    """This process's own peak memory so far (MB): ru_maxrss starts at that of the process which started it."""
+    (peak,) = (line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+    return int(peak) / 1024
 
 
 def machine() -> str:

@@ -11,7 +11,6 @@ import argparse
 import importlib.metadata
 import json
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from scripts.measure import peak_mb
 from stages.detectors import registry
 from stages.errors import UserError, run_cli
 from stages.host import cpu_count, tune_allocator
@@ -207,13 +207,13 @@ def measure(name: str) -> dict[str, Any]:
         return time.perf_counter() - start
 
     step(ours, 1, train=True)  # what libraries load on first use is not the step's
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mb()
     held = 0
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         held = torch.cuda.memory_allocated()
     step(ours, MEMORY_BATCH, train=True)
-    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    memory = peak_mb() - before
     if device == "cuda":
         memory = (torch.cuda.max_memory_allocated() - held) / 2**20
     reference = registry.build(REFERENCE, {}).to(device)

@@ -38,24 +38,24 @@ def draw(root: Path, videos: int, rng: random.Random) -> set[str]:
     """Fill root with real/ and fake/; returns the paths of the hostile files."""
     bases = root.parent / "bases"
     generate(bases, layout="folder", source=BASES, workers=2)
-    clips = [(path.relative_to(bases).parts, _decoded(path)) for path in sorted(bases.rglob("*.mp4"))]
+    clips = [(path, _decoded(path)) for path in sorted(bases.rglob("*.mp4"))]
     bad = set(rng.sample(range(videos), round(videos * HOSTILE_SHARE)))
     hostile = set()
     for number in range(videos):
-        parts, (frames, sound) = clips[number % len(clips)]
-        label = next(part for part in parts if part in ("real", "fake"))
+        base, frames = clips[number % len(clips)]
+        label = next(part for part in base.relative_to(bases).parts if part in ("real", "fake"))
         path = root / label / f"{number:05d}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
-        _vary(path, frames, sound, np.random.default_rng(number))
+        _vary(path, frames, base, np.random.default_rng(number))
         if number in bad:
             path.write_bytes(_spoil(path.read_bytes(), len(hostile), rng))
             hostile.add(path.relative_to(root).as_posix())
     return hostile
 
 
-def _decoded(path: Path) -> tuple[list[np.ndarray], Path]:
+def _decoded(path: Path) -> list[np.ndarray]:
     with av.open(str(path)) as box:
-        return [frame.to_ndarray(format="rgb24") for frame in box.decode(video=0)], path
+        return [frame.to_ndarray(format="rgb24") for frame in box.decode(video=0)]
 
 
 def _vary(path: Path, frames: list[np.ndarray], sound: Path, rng: np.random.Generator) -> None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.determinism import ODD, PLAIN, SOURCE, artifacts, differing
+from scripts.determinism import ODD, PLAIN, artifacts, differing
 
 STAGES = ("download", "faces", "mels")
 
 
-def test_circumstances_do_not_reach_the_bytes(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setitem(SOURCE, "identities", 2)
-    plain = artifacts(tmp_path / "a", PLAIN, STAGES, cropped=True)
-    odd = artifacts(tmp_path / "b" / "deeper", ODD, STAGES, cropped=True)
+def test_circumstances_do_not_reach_the_bytes(tmp_path: Path) -> None:
+    plain = artifacts(tmp_path / "a", PLAIN, STAGES, people=2, cropped=True)
+    odd = artifacts(tmp_path / "b" / "deeper", ODD, STAGES, people=2, cropped=True)
     assert {"data/trial/faces/part-00000.parquet", "data/trial/mels/part-00000.parquet"} <= plain.keys()
     assert differing(odd, plain) == []

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
+from scripts.trials import CLIPS
 from stages import params as params_file
 from stages.download.table import download
 from stages.faces.__main__ import ROOM as FACES_ROOM
@@ -34,10 +35,6 @@ from stages.store import Shards, read_json, read_table
 ROOT = Path(__file__).parents[2]
 BY_DVC = "fakeavceleb"
 STAGES = ("download", "faces", "masks", "mouths", "mels", "splits")
-SOURCE = {
-    "kind": "generate", "seed": 5, "clips_per_category": 1,
-    "clip_s": 0.4, "fps": 20, "size": 160, "look": "studio", "crf": 23,
-}  # fmt: skip
 FRAMES, MOUTHS_A_CLIP = 2, 4
 
 
@@ -114,7 +111,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "layout": layout,
             "detector": "mtcnn",
             "cropped": mini.cropped,
-            "source": {**SOURCE, "identities": mini.people},
+            "source": {**CLIPS, "identities": mini.people},
         }
         for layout, mini in MINIATURES.items()
     }
