@@ -134,7 +134,8 @@ def main() -> None:
         mine = [each for each in trials if each.stage == stage]
         hits = Counter(each.target for each in mine if each.hit)
         counted = " | ".join(str(hits[target]) for target in TARGETS)
-        print(f"| {stage} | {counted} | {max(each.runs for each in mine)} | {sum(each.lost for each in mine)} |")
+        runs, twice = max((each.runs for each in mine), default=0), sum(each.lost for each in mine)
+        print(f"| {stage} | {counted} | {runs} | {twice} |")
     print(f"\n{sum(each.hit for each in trials)} kills of running stages; every artifact has the undisturbed bytes.")
 
 

@@ -25,6 +25,8 @@ from stages.store import Shards, ShardWriter, conform, from_rows, read_json, rea
 
 # Failures listed by name in the metrics; the rest are counted, and all are in the ledger.
 LISTED_FAILURES = 50
+# A stage begins anew when an entry of its ledger turns out damaged; a disk that damages them each time is told.
+ROUNDS = 3
 # What the next run may not repeat: never remembered.
 SKIPPED = "skipped"  # the faces stage has already counted this video as failed
 _PASSING = frozenset({"timeout", "crashed", "failed", "out_of_memory"})
@@ -128,11 +130,14 @@ def run_room(room: Room, dataset: str, params: RoomParams, engine: EngineParams)
     ledger = Ledger(room.name, room.schema)
     metrics = Path("metrics") / dataset / f"{room.name}.json"
     with exclusive(room.name, dataset, dataset_folder(dataset) / room.name, metrics), shared(ledger.folder):
-        while True:
+        for _ in range(ROUNDS):
             try:
                 return _bring_up_to_date(room, dataset, params, engine, ledger)
-            except DamagedEntryError:  # removed by now: the next round computes it
-                continue
+            except DamagedEntryError as error:  # removed by now: the next round computes it
+                damaged = error
+    raise UserError(
+        f"{damaged} was damaged on the disk, as others in {ROUNDS} rounds: check the disk of {ledger.folder}."
+    )
 
 
 def _bring_up_to_date(

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from stages.errors import MediaError, UserError
-from stages.ledger import Ledger, code_hash, make_key
+from stages.ledger import DamagedEntryError, Ledger, code_hash, make_key
 from stages.params import EngineParams, MouthsParams
 from stages.per_video import Result, Room, Video, load_videos, run_room
 from stages.schema import COVERAGE, FACES, MOUTHS, VIDEOS
@@ -220,6 +220,17 @@ def test_a_changed_byte_in_the_ledger_is_computed_again_by_the_same_run_and_time
     run_room(ROOM, "set", params(), ENGINE)
     assert calls() == ["b"]
     assert digest() == before
+
+
+def test_a_disk_that_damages_the_ledger_each_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    index({"a": "one"})
+
+    def damaged(ledger: Ledger, key: str, _: str) -> pa.Table:
+        raise DamagedEntryError(f"{ledger.folder}/{key}")
+
+    monkeypatch.setattr(Ledger, "table", damaged)
+    with pytest.raises(UserError, match=r"\.cache/ledger/mouths/\w+ was damaged .* check the disk"):
+        run_room(ROOM, "set", params(), ENGINE)
 
 
 def test_a_video_whose_worker_was_killed_is_tried_once_more() -> None:

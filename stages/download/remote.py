@@ -39,10 +39,11 @@ def fetch(source: RemoteSource, folder: Path, key: str, *, label: str) -> dict[s
     with _told(key, source.url):
         store, root = fsspec.core.url_to_fs(source.url, **source.options)
         listed: Mapping[str, Mapping[str, Any]] = store.find(root, detail=True)
+        marks = {path: store.checksum(path) for path in listed}
     found: dict[str, tuple[str, Mapping[str, Any], Path]] = {}
     for path, info in sorted(listed.items()):
         name = inside(path[len(root) :].lstrip("/") or path.rpartition("/")[2], f"{key}.url")
-        mark = f"{source.url}\0{name}\0{info.get('size')}\0{store.checksum(path)}"
+        mark = f"{source.url}\0{name}\0{info.get('size')}\0{marks[path]}"
         found[name] = (path, info, folder / hashlib.sha256(mark.encode()).hexdigest()[:24])
     if not found:
         raise UserError(f"{key}.url: there is no file under {source.url}.")
@@ -69,7 +70,11 @@ def fetch(source: RemoteSource, folder: Path, key: str, *, label: str) -> dict[s
 
 @contextmanager
 def _told(key: str, what: str) -> Iterator[None]:
-    """Put a store's trouble into one line. Each kind of store raises errors of its own."""
+    """Put a store's trouble into one line.
+
+    Each kind of store raises errors of its own, without a common base; whatever it is ends the stage, with its kind and
+    words in the message and itself as the cause.
+    """
     try:
         yield
     except UserError:
@@ -83,4 +88,4 @@ def _told(key: str, what: str) -> Iterator[None]:
         raise UserError(
             f"{key}: {what} cannot be fetched ({type(error).__name__}: {said}). What was fetched is kept, and the same "
             f"command goes on."
-        ) from None
+        ) from error

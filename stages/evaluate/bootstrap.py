@@ -58,9 +58,9 @@ def _between(values: np.ndarray, low: float, high: float) -> tuple[float, float]
     return (float(bounds[0]), float(bounds[1]))
 
 
-def jackknife(compute: Compute, n_videos: int) -> dict[str, np.ndarray]:
-    """Each figure without each of the videos [shape=(V,)]."""
-    step = max(1, CHUNK_ITEMS // max(n_videos, 1))
+def jackknife(compute: Compute, n_videos: int, items: int) -> dict[str, np.ndarray]:
+    """Each figure without each of the videos [shape=(V,)]; `items` as in `resample`."""
+    step = max(1, CHUNK_ITEMS // max(items, n_videos, 1))
     parts = []
     for start in range(0, n_videos, step):
         weights = np.ones((min(step, n_videos - start), n_videos), np.int64)

@@ -161,12 +161,13 @@ def auc_interval(figures: Figures, drawn: np.ndarray, pairs: int, confidence: fl
         pairs: videos of the rarer class.
         confidence: of the interval.
     """
-    auc, videos = figures.values()["auc"], figures.sample.n_videos
+    auc, sample = figures.values()["auc"], figures.sample
     if parted := separated(auc, pairs, confidence):
         return parted
-    if videos > MAX_CORRECTED:
+    if sample.n_videos > MAX_CORRECTED:
         return interval(drawn, confidence)
-    return accelerated(drawn, auc, jackknife(figures, videos)["auc"], confidence)
+    without = jackknife(figures, sample.n_videos, sample.scores.size)["auc"]
+    return accelerated(drawn, auc, without, confidence)
 
 
 def auc_method(figures: Figures, bounds: list[float] | None) -> str | None:

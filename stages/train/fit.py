@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from typing import Any
 
 import lightning as L
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint, ProgressBar
 
 from stages.errors import UserError
@@ -17,7 +16,7 @@ from stages.train.failures import explained
 from stages.train.module import Training
 from stages.train.progress import progress_bar
 from stages.train.resume import AtomicCheckpointIO, Interrupted, LastCheckpoint, Signals, Workspace, read_checkpoint
-from stages.train.setup import on_gpu
+from stages.train.setup import is_first_process, on_gpu
 
 _PRECISION = {"32": "32-true", "16-mixed": "16-mixed", "bf16-mixed": "bf16-mixed"}
 # Lightning's advice that does not apply: loaders are sized on purpose, and a resumed folder is never empty.
@@ -45,7 +44,7 @@ def fit(module: Training, workspace: Workspace, name: str) -> bool:
         UserError: the loss is not finite, memory ran out, or the training was asked to stop.
     """
     if _already_finished(module, workspace):
-        return getattr(rank_zero_only, "rank", 0) == 0
+        return is_first_process()
     recipe, signals = module.recipe, Signals()
     for message in _NOISE:
         warnings.filterwarnings("ignore", message=message)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import lightning as L
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from stages.ledger import code_hash
 from stages.loading.av_augment import SequenceAugmentation
@@ -23,6 +22,7 @@ from stages.train.setup import (
     build_detector,
     check_early_stop,
     chosen_recipe,
+    is_first_process,
     loader_settings,
     override_lines,
     packages,
@@ -68,7 +68,7 @@ def train(params: Params) -> dict[str, Any] | None:
         "code": code_hash(resume.code_of(detector.name)),
     }
     workspace = resume.Workspace(inputs)
-    first = getattr(rank_zero_only, "rank", 0) == 0  # of several processes, the others write nothing
+    first = is_first_process()
     if first:
         opened = workspace.open()
         for line in [*override_lines(params, recipe), *([] if opened is None else [opened])]:

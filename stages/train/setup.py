@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from stages import bundle
 from stages.detectors import registry
@@ -35,6 +36,11 @@ _PACKAGES = (
 )
 # More loader workers than this feed no GPU faster.
 MAX_WORKERS = 16
+
+
+def is_first_process() -> bool:
+    """Of the processes of one training, the others write nothing. Known before a trainer is there."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def chosen_recipe(params: Params) -> Recipe:

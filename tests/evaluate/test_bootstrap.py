@@ -73,7 +73,7 @@ def test_the_corrected_interval_is_scipys() -> None:
 
     expected = scipy.stats.bootstrap((data,), np.mean, n_resamples=20_000, method="BCa", rng=2).confidence_interval
     drawn = bootstrap.distribution(compute, 40, 40, resamples=20_000, seed=3)["mean"]
-    without = bootstrap.jackknife(compute, 40)["mean"]
+    without = bootstrap.jackknife(compute, 40, 40)["mean"]
     np.testing.assert_allclose(without, [np.delete(data, i).mean() for i in range(40)])
     found = bootstrap.accelerated(drawn, float(data.mean()), without, 0.95)
     assert found == pytest.approx(tuple(expected), abs=0.02)
@@ -118,6 +118,20 @@ def test_resamples_depend_on_the_seed_alone(monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_array_equal(whole, np.concatenate(parts))
     assert (whole.sum(axis=1) == 7).all()
     assert not np.array_equal(whole, np.concatenate(list(bootstrap.resample(7, 50, 4, items=7))))
+
+
+def test_leaving_videos_out_one_by_one_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = Figures(draw(np.random.default_rng(4), 6, 5, frames=3), 0.5, 10)
+    whole = bootstrap.jackknife(figures, 11, 33)["auc"]
+    rows: list[int] = []
+
+    def compute(weights: np.ndarray) -> dict[str, np.ndarray]:
+        rows.append(len(weights))
+        return figures(weights)
+
+    monkeypatch.setattr(bootstrap, "CHUNK_ITEMS", 66)  # two resamples of 33 frames
+    np.testing.assert_array_equal(bootstrap.jackknife(compute, 11, 33)["auc"], whole)
+    assert rows == [2, 2, 2, 2, 2, 1]
 
 
 def test_an_interval_needs_a_figure_that_is_mostly_defined() -> None:
