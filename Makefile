@@ -60,7 +60,6 @@ $(AUDIT)/.ready: $(READY) requirements/audit.txt
 
 bench: $(READY) ## measure speed and memory; writes docs/benchmarks.md; CLIPS=DIR: on real films too
 	@PYTHONPATH=. $(BIN)/python scripts/bench.py $(if $(CLIPS),--clips "$(CLIPS)")
-	@PYTHONPATH=. $(BIN)/python scripts/bench_loading.py
 
 bench-large: $(READY) ## measure 20,000 videos' worth of rows; writes docs/benchmarks-large.md (needs 4 GB of disk)
 	@PYTHONPATH=. $(BIN)/python scripts/bench_large.py

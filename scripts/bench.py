@@ -7,9 +7,7 @@ that was measured in the same rounds, in turn with it: a machine's absolute time
 from __future__ import annotations
 
 import argparse
-import hashlib
-import os
-import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,16 +18,17 @@ from pathlib import Path
 import cv2
 import pyarrow as pa
 
-from scripts.measure import ROUNDS, Row, in_turn, machine, peak_mb, ratio, spread, table
+from scripts.bench_choices import agreement, choices
+from scripts.bench_loading import bench_loading
+from scripts.bench_scale import bench_memory, bench_scaling, bench_start_up
+from scripts.measure import ROUNDS, Row, in_turn, machine, ratio, spread, table
 from stages.datasets.generator import GenerateSource, generate
 from stages.engine import run as run_engine
 from stages.errors import MediaError
 from stages.host import cpu_count
 from stages.media.video import probe
 from stages.params import EngineParams, Params, load
-from stages.per_video import Video, run_room
-from stages.schema import VIDEOS
-from stages.store import from_rows, write_table
+from stages.per_video import Video
 
 DOCUMENT = Path("docs/benchmarks.md")
 
@@ -62,8 +61,9 @@ def make_clips(folder: Path, count: int, *, seconds: int, width: int, height: in
 
 
 def decode_alone(path: Path, count: int) -> None:
-    """The floor of faces: OpenCV reads the clip to its end and retrieves as many frames."""
-    capture = cv2.VideoCapture(str(path))
+    """The floor of faces: OpenCV reads the clip to its end on one thread, as a worker has, and retrieves as many
+    frames."""
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     wanted = {(2 * part + 1) * total // (2 * count) for part in range(count)}
     for index in range(10**9):
@@ -170,72 +170,19 @@ def _decode_task(path: Path) -> int:
 
 
 def bench_workers(clips: list[Path]) -> list[Row]:
-    """The same clips through the engine with one and with two workers, start-up included."""
-    tasks = clips * 2
+    """Videos a second through the engine with one and with two workers, from the first result on."""
+    tasks = clips * 5
 
-    def through(workers: int) -> None:
+    def pace(workers: int) -> float:
+        ends = []
         for outcome in run_engine(_decode_task, tasks, EngineParams(workers=workers), label=f"{workers} workers"):
             assert outcome.status == "ok", outcome
+            ends.append(time.perf_counter())
+        return (len(ends) - 1) / (ends[-1] - ends[0])
 
-    one, two = in_turn(lambda: through(1), lambda: through(2), rounds=2)
-    return [Row("faces, one worker against two", spread(one), ratio(one, two), "1.8 x")]
-
-
-def link_dataset(folder: Path, heads: list[Path], count: int) -> None:
-    """A dataset of so many videos in `folder`: links to a few files, each with a content of its own by its hash."""
-    raw = folder / "data" / "set" / "raw"
-    raw.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for number in range(count):
-        name = f"clip{number:05d}.mp4"
-        if not (raw / name).exists():
-            (raw / name).symlink_to(heads[number % len(heads)])
-        digest = hashlib.sha256(name.encode()).hexdigest()
-        rows.append({"video_id": name, "path": name, "sha256": digest, "status": "ok"})
-    write_table(folder / "data" / "set" / "videos.parquet", from_rows(rows, VIDEOS), VIDEOS)
-
-
-def print_stage(folder: Path) -> None:
-    """Run the faces stage with two workers; print this process's and its largest worker's peak memory (MB)."""
-    from stages.faces.__main__ import ROOM
-
-    settings = load().faces.model_copy(update={"detector": "mtcnn"})
-    os.chdir(folder)
-    run_room(ROOM, "set", settings, EngineParams(workers=2))
-    print(peak_mb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
-
-
-def timed_stage(folder: Path) -> tuple[float, float, float]:
-    """Seconds of the faces stage as a process, and the peak memory of it and of its largest worker (MB)."""
-    start = time.perf_counter()
-    command = [sys.executable, __file__, "--stage", str(folder)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    main, worker = map(float, done.stdout.split())
-    return time.perf_counter() - start, main, worker
-
-
-def bench_scaling(folder: Path, counts: tuple[int, int] = (50, 500), rounds: int = ROUNDS) -> list[Row]:
-    """The faces stage over few and many videos of 3 s with two workers, and over one more than it knows already."""
-    heads = sorted((folder / "heads").rglob("*.mp4"))
-    rows: list[Row] = []
-    each: list[list[float]] = []
-    for count in counts:
-        place = folder / f"set{count}"
-        link_dataset(place, heads, count)
-        seconds, main, worker = timed_stage(place)
-        each.append([seconds / count])
-        slower = ratio(each[-1], each[0]).split(" (")[0] + f" that of {counts[0]}" if len(each) > 1 else ""
-        rows.append(Row(f"faces, {count} videos of 3 s, two workers", f"{seconds / count:.3g} s a video", slower, ""))
-        memory = f"main {main:.0f} MB, worker {worker:.0f} MB"
-        rows.append(Row(f"memory of faces, {count} videos", memory, "", "flat; 600 MB and 1,500 MB"))
-    added, alone = [], []
-    for number in range(1, rounds + 1):
-        link_dataset(place, heads, count + number)
-        added.append(timed_stage(place)[0])
-        link_dataset(folder / f"alone{number}", heads, 1)
-        alone.append(timed_stage(folder / f"alone{number}")[0])
-    what = f"faces, one video added to {count}, start-up included"
-    return [*rows, Row(what, spread(added), ratio(added, alone) + " one alone", "3 x")]
+    one, two = zip(*((pace(1), pace(2)) for _ in range(ROUNDS)), strict=True)
+    what = "faces, 10 s 1080p, two workers; against one"
+    return [Row(what, spread(list(two), "videos a second"), ratio(list(two), list(one)), "1.8 x")]
 
 
 def print_predict(clip: str) -> None:
@@ -286,6 +233,40 @@ def bench_predict(clip: Path) -> list[Row]:
     return [*rows, Row("predict, one 1080p still, start-up included", spread(times), "", "start-up under 6 s")]
 
 
+def bench_evaluate() -> list[Row]:
+    """Scoring a test split against reading its crops' bytes, and against the network alone."""
+    import torch
+
+    from stages import bundle
+    from stages.loading.index import load_videos
+    from stages.scoring import Scorer, load_index
+
+    folder = Path("data/sample")
+    if not (bundle.FOLDER.exists() and (folder / "faces").exists()):
+        return [Row("evaluate, scoring", "not measured: run `make repro` first", "", "")]
+    info, detector = bundle.load(bundle.FOLDER)
+    index = load_index(folder, load_videos(folder, info.target, {"test"}), info)
+    scorer = Scorer(detector, info, device="cpu")
+    batch = detector.example_batch(scorer.batch_size)
+
+    def network() -> None:
+        with torch.inference_mode():
+            for _ in range(-(-len(index) // scorer.batch_size)):
+                detector(batch)
+
+    def read() -> None:
+        for path in (folder / "faces").iterdir():
+            path.read_bytes()
+
+    times, passes = in_turn(lambda: scorer.score(index), network)
+    _, floors = in_turn(lambda: None, read)
+    against = (
+        f"{ratio(times, passes)} the network; {statistics.median(times) / statistics.median(floors):.0f} x reading"
+    )
+    rate = [len(index) / value for value in times]
+    return [Row(f"evaluate, scoring {len(index)} crops", spread(rate, "crops a second"), against, "")]
+
+
 def bench_repro() -> list[Row]:
     """`dvc repro` with nothing to do against `dvc status`."""
     if not Path("dvc.lock").exists() or not Path("models/detector").exists():
@@ -299,23 +280,44 @@ def bench_repro() -> list[Row]:
     return [Row("dvc repro, nothing changed", spread(times), ratio(times, floors) + " dvc status", "1.5 x")]
 
 
-def document(rows: list[Row]) -> str:
+def document(rows: list[Row], kept: list[Row], dropped: list[Row]) -> str:
     """The page."""
     lines = [
         "# Benchmarks",
         "",
         "Written by `make bench`; medians with their range over several rounds. Each ratio is of two measurements made",
-        "in turn in the same run, so that it holds when the machine's speed drifts. A process has a thread a library.",
+        "in turn in the same run, so that it holds when the machine's speed drifts. A process has a thread a library,",
+        "and so has the decoding that faces is compared with.",
         "",
         machine(),
         "",
         *table(rows),
         "",
     ]
+    if kept:
+        lines += ["## What the choices gain", "", "How many times as long the other way takes.", ""]
+        lines += [*pairs("used; not used", kept), "", "Tried and not used:", "", *pairs("used; tried", dropped), ""]
     return "\n".join(lines)
 
 
-SECTIONS = ("faces", "mels", "masks", "workers", "scaling", "predict", "repro")
+def pairs(head: str, rows: list[Row]) -> list[str]:
+    """A table of `one way; the other` and the ratio of their times."""
+    return [f"| {head} | the other way takes |", "|---|---|", *(f"| {row.what} | {row.ratio} |" for row in rows)]
+
+
+SECTIONS = (
+    "faces",
+    "mels",
+    "masks",
+    "loading",
+    "workers",
+    "start-up",
+    "scaling",
+    "evaluate",
+    "predict",
+    "repro",
+    "choices",
+)
 
 
 def main() -> None:
@@ -323,39 +325,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=Path, help="measure faces, mels and masks on this folder's films too")
     parser.add_argument("--only", nargs="*", choices=SECTIONS, default=list(SECTIONS))
-    parser.add_argument("--stage", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--predict", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.stage:
-        print_stage(options.stage)
-        return
     if options.predict:
         print_predict(options.predict)
         return
     params = load()
     rows: list[Row] = []
+    kept: list[Row] = []
+    dropped: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         large = make_clips(folder, 4, seconds=10, width=1920, height=1080)
         small = make_clips(folder, 4, seconds=10, width=640, height=360)
+        heads = sorted((folder / "heads").rglob("*.mp4"))
         own = playable(options.clips) if options.clips else []
         label = f"{len(own)} clips of {options.clips.name}" if own else ""
-        if "faces" in options.only:
-            rows += bench_faces(large, params, "10 s 1080p", "1.6 x")
-            rows += bench_faces(small, params, "10 s 360p", "3 x")
-            rows += bench_faces(own, params, label, "") if own else []
         sections: dict[str, Callable[[], list[Row]]] = {
+            "faces": lambda: (
+                bench_faces(large, params, "10 s 1080p", "1.6 x")
+                + bench_faces(small, params, "10 s 360p", "3 x")
+                + (bench_faces(own, params, label, "") if own else [])
+                + agreement([*large, *small, *own], params, f"{len([*large, *small, *own])} clips")
+            ),
             "mels": lambda: bench_sound(large, params, "10 s") + bench_sound(own, params, label),
             "masks": lambda: bench_masks(small, params, "10 s 360p") + bench_masks(own, params, label),
+            "loading": bench_loading,
             "workers": lambda: bench_workers(large),
-            "scaling": lambda: bench_scaling(folder),
+            "start-up": lambda: bench_start_up(folder, heads),
+            "scaling": lambda: bench_scaling(folder, heads) + bench_memory(folder, heads),
+            "evaluate": bench_evaluate,
             "predict": lambda: bench_predict(large[0]),
             "repro": bench_repro,
         }
         for section, measure in sections.items():
             if section in options.only:
-                rows += measure()
-    text = document(rows)
+                rows += (found := measure())
+                print(*found, sep="\n", file=sys.stderr, flush=True)
+        if "choices" in options.only:
+            kept, dropped = choices(large[0], params)
+    text = document(rows, kept, dropped)
     print(text)
     if set(options.only) == set(SECTIONS):
         DOCUMENT.parent.mkdir(exist_ok=True)

@@ -103,7 +103,10 @@ def batches(folder: Path, detector: Detector, recipe: Recipe) -> Iterator[RawBat
     epoch = 0
     while True:
         sampler.set_epoch(epoch)
-        yield from loader
+        for raw in loader:
+            if len(raw["rows"]) < settings.batch_size:
+                raise UserError(f"{len(index)} drawn crops give no batch of {settings.batch_size}: draw more videos.")
+            yield raw
         epoch += 1
 
 

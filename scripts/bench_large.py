@@ -114,9 +114,18 @@ def split() -> str:
     from stages.params import DatasetParams, SplitsParams
     from stages.splits.build import build
 
+    start = time.perf_counter()
+    for path in [FOLDER / "videos.parquet", *(FOLDER / "faces").iterdir()]:
+        with path.open("rb") as file:
+            while file.read(1 << 24):
+                pass
+    reading_s = time.perf_counter() - start
     entry = DatasetParams.model_validate({"layout": "folder", "source": {"kind": "directory"}})
+    start = time.perf_counter()
     metrics = build("large", entry, SplitsParams())
-    return ", ".join(f"{name} {counts['videos']:,}" for name, counts in metrics["splits"].items())
+    times = (time.perf_counter() - start) / reading_s
+    parts = ", ".join(f"{name} {counts['videos']:,}" for name, counts in metrics["splits"].items())
+    return f"{parts}; {times:.1f} x reading the bytes of its tables, crops included"
 
 
 def _train_data() -> tuple[CropDataset, Iterator[BatchPlan]]:

@@ -8,8 +8,6 @@ same steps from Parquet through stages.loading, normalised once a batch. Both in
 from __future__ import annotations
 
 import argparse
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +19,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from scripts.measure import Row, ratio, spread, table
 from stages.host import tune_allocator
 from stages.loading.batches import LoaderSettings, make_loader, to_inputs
 from stages.loading.crops import CropDataset
@@ -53,13 +52,14 @@ def write_crops(folder: Path, *, side: int = STORED, videos: int = VIDEOS, crops
     """A dataset of drawn crops in Parquet, half of the videos labelled fake; returns the same crops as bytes."""
     ids = [f"video{number:03d}" for number in range(videos)]
     encoded = [crop(number, side) for number in range(videos * crops)]
+    hashes = np.random.default_rng(0).integers(0, 2**64, (videos, crops), dtype=np.uint64).tolist()  # all unlike
     labels = [{"video_id": v, "split": "train", "label": n % 2, "visual_label": n % 2} for n, v in enumerate(ids)]
     write_table(folder / "splits.parquet", from_rows(labels, SPLITS), SPLITS)
     with ShardWriter(folder / "faces", FACES) as writer:
         for number, video_id in enumerate(ids):
             rows = [
-                {"video_id": video_id, "frame_index": i, "phash": i, "image": encoded[number * crops + i]}
-                for i in range(crops)
+                {"video_id": video_id, "frame_index": i, "phash": hash_, "image": encoded[number * crops + i]}
+                for i, hash_ in enumerate(hashes[number])
             ]
             writer.write(from_rows(rows, FACES))
     coverage = [{"video_id": video_id, "status": "ok"} for video_id in ids]
@@ -109,28 +109,35 @@ def speed(epoch: Callable[[], int]) -> float:
     return count / (time.perf_counter() - start)
 
 
+def bench_loading(stored: int = STORED, rounds: int = ROUNDS) -> list[Row]:
+    """Crops a second of ours, and its ratio to the plain way, round by round, in the process itself and with 2 workers.
+
+    Args:
+        stored: side of the stored crops (px).
+        rounds: that count; one more goes before.
+    """
+    tune_allocator()  # as the train stage does; both ways gain by it
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        encoded = write_crops(Path(name), side=stored)
+        for workers in (0, 2):
+            ways = (our_way(Path(name), workers), plain_way(encoded, workers))
+            measured = [tuple(speed(way) for way in ways) for _ in range(rounds + 1)][1:]
+            ours, plain = (list(values) for values in zip(*measured, strict=True))
+            what = f"loading for training, {stored} px stored, {workers} workers"
+            rows.append(Row(what, spread(ours, "crops a second"), ratio(ours, plain) + " the plain way", "1.6 x"))
+    return rows
+
+
 def main() -> None:
-    """Print crops a second of both ways, their ratio round by round, for 0 and 2 workers."""
+    """Print it for another size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stored", type=int, default=STORED, help="side of the stored crops (px)")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     options = parser.parse_args()
-    tune_allocator()  # as the train stage does; both ways gain by it
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as name:
-        encoded = write_crops(Path(name), side=options.stored)
-        for workers in (0, 2):
-            ways = (plain_way(encoded, workers), our_way(Path(name), workers))
-            rounds = [tuple(speed(way) for way in ways) for _ in range(options.rounds + 1)][1:]
-            ratios = [ours / plain for plain, ours in rounds]
-            plain, ours = (statistics.median(values) for values in zip(*rounds, strict=True))
-            print(
-                f"{options.stored} px, {workers} workers: plain {plain:.0f}, ours {ours:.0f} crops/s, ratio "
-                f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), aim 1.6",
-                file=sys.stdout,
-                flush=True,
-            )
+    print(*table(bench_loading(options.stored, options.rounds)), sep="\n")
 
 
 if __name__ == "__main__":

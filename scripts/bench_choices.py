@@ -1,0 +1,280 @@
+"""What the choices in the data stages' code gain: each against the other way, in turn. A part of `make bench`.
+
+A ratio above 1 is how many times as long the other way takes. Those that were tried and are not used stand below, so
+that nobody has to try them again.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from scripts.measure import ROUNDS, Row, in_turn, ratio
+from stages.faces.extraction import crop_video, settings_of
+from stages.faces.finders import build_finder, iou
+from stages.media.frames import Rgb, RgbPicture
+from stages.media.video import Limits, centres, process_frames, sample_frames
+from stages.params import Params
+from stages.per_video import Video
+
+SMALL = "retinaface-mobilenet0.25"
+TRAINING_BATCH = 8
+
+
+def compared(what: str, ours: Callable[[], object], other: Callable[[], object]) -> Row:
+    """A row: how many times as long the other way takes."""
+    times, others = in_turn(ours, other)
+    return Row(what, "", ratio(others, times), "")
+
+
+def seek_frames(path: Path, count: int) -> None:
+    """The same number of frames by seeking to each."""
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    for index in centres(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), count):
+        capture.set(cv2.CAP_PROP_POS_FRAMES, index)
+        capture.read()
+    capture.release()
+
+
+def decode_all(path: Path, skip: str) -> None:
+    """Decode a film with one thread, leaving out what `skip` says."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        stream.codec_context.skip_frame = skip
+        for _ in container.decode(stream):
+            pass
+
+
+def convert(path: Path, params: Params, *, whole: bool) -> None:
+    """Decode, and make of every chosen frame its shrunk copy and one part, from its planes or from the whole in RGB."""
+    side = params.faces.detect_long_side
+    for frame in sample_frames(path, params.faces.frames_per_video, limits=Limits()).frames:
+        if whole:
+            frame = replace(frame, picture=RgbPicture(frame.rgb))
+        frame.shrunk(side)
+        half = min(frame.width, frame.height) // 2 & ~1
+        frame.resized((0, 0, half, half), params.faces.image_size, params.faces.image_size)
+
+
+def decoding(clip: Path, params: Params) -> tuple[list[Row], list[Row]]:
+    """Kept and dropped ways of getting at frames."""
+    count = params.faces.frames_per_video
+    kept = [
+        compared(
+            "decoded to the end; seeking to each frame",
+            lambda: process_frames(clip, count, list),
+            lambda: seek_frames(clip, count),
+        ),
+        compared(
+            "parts of a frame's planes converted; whole frames to RGB first",
+            lambda: convert(clip, params, whole=False),
+            lambda: convert(clip, params, whole=True),
+        ),
+    ]
+    dropped = [
+        compared(
+            "all frames decoded; without those that no other refers to (a damaged film's frames are then miscounted)",
+            lambda: decode_all(clip, "DEFAULT"),
+            lambda: decode_all(clip, "NONREF"),
+        )
+    ]
+    return kept, dropped
+
+
+def shrunk_frames(clip: Path, params: Params) -> list[Rgb]:
+    """What a finder gets of a film."""
+    sample = sample_frames(clip, params.faces.frames_per_video)
+    return [frame.shrunk(params.faces.detect_long_side) for frame in sample.frames]
+
+
+def batched(find: Callable[..., object], frames: list[Rgb], size: int, **how: bool) -> None:
+    """Find faces batch by batch."""
+    rest = iter(frames)
+    while part := list(islice(rest, size)):
+        find(part, **how)
+
+
+def searching(clip: Path, params: Params) -> tuple[list[Row], list[Row]]:
+    """Kept and dropped ways of finding faces."""
+    frames = shrunk_frames(clip, params)
+    full = [frame.rgb for frame in sample_frames(clip, params.faces.frames_per_video).frames]
+    kept, dropped = [], []
+    mtcnn = build_finder("mtcnn", settings_of(params.faces))
+    kept.append(
+        compared(
+            f"mtcnn at {params.faces.detect_long_side} px; at 1920",
+            lambda: batched(mtcnn.find, frames, mtcnn.batch_size),
+            lambda: batched(mtcnn.find, full, mtcnn.batch_size),
+        )
+    )
+    kept.append(
+        compared(
+            "mtcnn, large faces first; all sizes at once",
+            lambda: batched(mtcnn.find, frames, mtcnn.batch_size),
+            lambda: batched(mtcnn.find, frames, mtcnn.batch_size, thorough=True),
+        )
+    )
+    if (Path("models/weights") / f"{SMALL}.pth").exists():
+        more, less = retinaface(frames, params)
+        kept, dropped = kept + more, dropped + less
+    return kept, dropped
+
+
+def retinaface(frames: list[Rgb], params: Params) -> tuple[list[Row], list[Row]]:
+    """The same of retinaface-mobilenet0.25."""
+    from stages import weights
+    from stages.faces import retinaface as module
+
+    finder: Any = build_finder(SMALL, settings_of(params.faces))
+    unfolded = module.fold_batch_norm
+    try:
+        module.fold_batch_norm = lambda network: network.eval()
+        plain: Any = module.MobileNetFinder(settings_of(params.faces), weights.load_state(weights.locate(SMALL)))
+    finally:
+        module.fold_batch_norm = unfolded
+
+    def anew() -> None:
+        rest = iter(frames)
+        while part := list(islice(rest, finder.batch_size)):
+            module.anchors.cache_clear()
+            finder.find(part)
+
+    def ours() -> None:
+        batched(finder.find, frames, finder.batch_size)
+
+    def large() -> None:  # by_size parts what it is given by the finder's batch size
+        size, finder.batch_size = finder.batch_size, 8
+        try:
+            batched(finder.find, frames, 8)
+        finally:
+            finder.batch_size = size
+
+    kept = [
+        compared(
+            f"{SMALL}, a quarter of the size first; the full 640 px at once",
+            ours,
+            lambda: batched(finder.find, frames, finder.batch_size, thorough=True),
+        ),
+        compared(
+            f"{SMALL}, batch normalisation in the convolutions; apart",
+            ours,
+            lambda: batched(plain.find, frames, plain.batch_size),
+        ),
+        compared(f"{SMALL}, anchors kept; computed for every batch", ours, anew),
+    ]
+    return kept, [compared(f"{SMALL}, batches of 2; of 8", ours, large)]
+
+
+def sound(clip: Path, params: Params) -> list[Row]:
+    """Sound in this process against the ffmpeg program."""
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    from stages.media.audio import decode_audio
+
+    rate = params.mels.sample_rate
+    command = [
+        get_ffmpeg_exe(),
+        "-v",
+        "quiet",
+        "-i",
+        str(clip),
+        "-vn",
+        "-ac",
+        "1",
+        "-ar",
+        str(rate),
+        "-f",
+        "f32le",
+        "-",
+    ]
+
+    def program() -> None:
+        subprocess.run(command, check=True, capture_output=True)
+
+    return [compared("sound decoded in the process; by the ffmpeg program", lambda: decode_audio(clip, rate), program)]
+
+
+def print_step(tuned: bool, channels_last: bool) -> None:
+    """Print the seconds of xception's training steps of TRAINING_BATCH images; a process each, as memory is its own."""
+    import torch
+
+    from stages.detectors import registry
+    from stages.host import tune_allocator
+
+    if tuned:
+        tune_allocator()
+    detector = registry.build("xception", {"pretrained": False})
+    detector.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    batch = detector.example_batch(TRAINING_BATCH)
+    times = []
+    for _ in range(ROUNDS + 1):
+        start = time.perf_counter()
+        detector.loss(detector(batch), batch)["loss"].backward()
+        detector.zero_grad(set_to_none=True)
+        times.append(time.perf_counter() - start)
+    print(json.dumps(times[1:]))
+
+
+def training() -> list[Row]:
+    """What the allocator and the memory layout gain a training step on a CPU."""
+
+    def step(*words: str) -> list[float]:
+        command = [sys.executable, "-m", "scripts.bench_choices", *words]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        times: list[float] = json.loads(done.stdout)
+        return times
+
+    ours, kept, plain = step("tuned", "last"), step("last"), step("tuned")
+    return [
+        Row("training step of xception, freed memory kept; glibc's own thresholds", "", ratio(kept, ours), ""),
+        Row("training step of xception, channels last; first", "", ratio(plain, ours), ""),
+    ]
+
+
+def agreement(clips: list[Path], params: Params, label: str) -> list[Row]:
+    """The share of frames in which the subject's box is that of a search at full resolution (IoU over 0.7)."""
+    rows = []
+    for finder in ("mtcnn", SMALL):
+        if finder != "mtcnn" and not (Path("models/weights") / f"{finder}.pth").exists():
+            continue
+        ours = params.faces.model_copy(update={"detector": finder})
+        full = ours.model_copy(update={"detect_long_side": 10_000})
+        same = frames = 0
+        for clip in clips:
+            video = Video(clip.name, clip, clip.name, True, None)
+            found, wanted = (
+                {
+                    row["frame_index"]: np.array(row["box"], np.float32)
+                    for row in crop_video(video, None, each).table.to_pylist()
+                }
+                for each in (ours, full)
+            )
+            frames += len(wanted)
+            same += sum(index in found and bool(iou(box, found[index][None])[0] > 0.7) for index, box in wanted.items())
+        if frames:
+            what = f"faces, {finder}, {label}: the subject's box agrees with full resolution's"
+            rows.append(Row(what, f"{same / frames:.1%} of {frames} frames", "", "98 %"))
+    return rows
+
+
+def choices(clip: Path, params: Params) -> tuple[list[Row], list[Row]]:
+    """All rows: what is kept, what was dropped."""
+    frames, searches = decoding(clip, params), searching(clip, params)
+    kept = [*frames[0], *searches[0], *sound(clip, params), *training()]
+    return kept, [*frames[1], *searches[1]]
+
+
+if __name__ == "__main__":
+    print_step("tuned" in sys.argv, "last" in sys.argv)

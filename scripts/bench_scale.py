@@ -1,0 +1,123 @@
+"""Stages as whole processes: start-up, few videos against many, one video more, memory. A part of `make bench`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.measure import ROUNDS, Row, peak_mb, ratio, spread
+from stages.params import EngineParams, load
+from stages.per_video import run_room
+from stages.schema import VIDEOS
+from stages.store import from_rows, write_table
+
+# Stage -> whether it imports PyTorch.
+STAGES = {"faces": True, "masks": False, "mouths": False, "mels": False}
+MEMORY_AIM = "flat; 600 MB and 1,500 MB"
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A stage's run: seconds, and the peak memory of its process and of its largest worker (MB)."""
+
+    seconds: float
+    main_mb: float
+    worker_mb: float
+
+    def memory(self) -> str:
+        """In words."""
+        return f"main {self.main_mb:.0f} MB, worker {self.worker_mb:.0f} MB"
+
+
+def link_dataset(folder: Path, heads: list[Path], count: int) -> None:
+    """A dataset of so many videos in `folder`: links to a few files, each with a content of its own by its hash."""
+    raw = folder / "data" / "set" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number in range(count):
+        name = f"clip{number:05d}.mp4"
+        if not (raw / name).exists():
+            (raw / name).symlink_to(heads[number % len(heads)])
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        rows.append({"video_id": name, "path": name, "sha256": digest, "status": "ok"})
+    write_table(folder / "data" / "set" / "videos.parquet", from_rows(rows, VIDEOS), VIDEOS)
+
+
+def print_stage(stage: str, folder: Path) -> None:
+    """Run a stage with two workers; print this process's and its largest worker's peak memory (MB)."""
+    room = importlib.import_module(f"stages.{stage}.__main__").ROOM
+    params = load()
+    settings = getattr(params, stage)
+    if stage == "faces":
+        settings = settings.model_copy(update={"detector": "mtcnn"})
+    os.chdir(folder)
+    run_room(room, "set", settings, EngineParams(workers=2))
+    print(peak_mb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+
+
+def timed_stage(stage: str, folder: Path) -> Timed:
+    """Run a stage over folder/data/set as a process of its own."""
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "scripts.bench_scale", stage, str(folder)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    main, worker = map(float, done.stdout.split())
+    return Timed(time.perf_counter() - start, main, worker)
+
+
+def bench_start_up(folder: Path, heads: list[Path], rounds: int = ROUNDS) -> list[Row]:
+    """Each stage over one video of 3 s, from the start of its process to its end."""
+    seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
+    for number in range(rounds):
+        place = folder / f"single{number}"
+        link_dataset(place, heads, 1)
+        for stage in STAGES:
+            seconds[stage].append(timed_stage(stage, place).seconds)
+    return [
+        Row(f"{stage}, one video of 3 s, start-up included", spread(seconds[stage]), "", "8 s" if torch else "3 s")
+        for stage, torch in STAGES.items()
+    ]
+
+
+def bench_scaling(folder: Path, heads: list[Path], counts: tuple[int, int] = (50, 500)) -> list[Row]:
+    """The faces stage over few and many videos of 3 s with two workers, and over one more than it knows already."""
+    rows: list[Row] = []
+    each: list[list[float]] = []
+    for count in counts:
+        place = folder / f"set{count}"
+        link_dataset(place, heads, count)
+        run = timed_stage("faces", place)
+        each.append([run.seconds / count])
+        slower = ratio(each[-1], each[0]).split(" (")[0] + f" that of {counts[0]}" if len(each) > 1 else ""
+        what = f"faces, {count} videos of 3 s, two workers"
+        rows.append(Row(what, f"{run.seconds / count:.3g} s a video", slower, ""))
+        rows.append(Row(f"memory of faces, {count} videos", run.memory(), "", MEMORY_AIM))
+    added, alone = [], []
+    for number in range(1, ROUNDS + 1):
+        link_dataset(place, heads, count + number)
+        added.append(timed_stage("faces", place).seconds)
+        link_dataset(folder / f"alone{number}", heads, 1)
+        alone.append(timed_stage("faces", folder / f"alone{number}").seconds)
+    what = f"faces, one video added to {count}, start-up included"
+    return [*rows, Row(what, spread(added), ratio(added, alone) + " one alone", "3 x")]
+
+
+def bench_memory(folder: Path, heads: list[Path], counts: tuple[int, int] = (500, 5000)) -> list[Row]:
+    """The mels stage, whose videos are quick, over hundreds and thousands of them."""
+    rows = []
+    for count in counts:
+        place = folder / f"sound{count}"
+        link_dataset(place, heads, count)
+        run = timed_stage("mels", place)
+        rows.append(Row(f"memory of mels, {count:,} videos", run.memory(), "", MEMORY_AIM))
+    return rows
+
+
+if __name__ == "__main__":
+    print_stage(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,36 @@
+"""What the benchmarks measure with: rounds in turn, medians of paired ratios, drawn data that fills batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scripts import bench_gpu
+from scripts.bench_loading import write_crops
+from scripts.measure import in_turn, ratio, spread
+from stages.errors import UserError
+from stages.recipe import Recipe
+
+
+def test_a_ratio_is_the_median_of_rounds_not_of_sums() -> None:
+    assert ratio([2.0, 30.0, 4.0], [1.0, 10.0, 2.0]) == "2.00 x (2.00 to 3.00)"
+    assert spread([0.5, 0.25, 1.0]) == "0.5 s (0.25 to 1)"
+
+
+def test_two_functions_are_called_in_turn_after_one_call_each_that_does_not_count() -> None:
+    calls: list[str] = []
+    a, b = in_turn(lambda: calls.append("a"), lambda: calls.append("b"), rounds=2)
+    assert calls == ["a", "b"] * 3
+    assert len(a) == len(b) == 2
+
+
+def test_the_gpu_benchmark_draws_crops_that_fill_its_batches(tmp_path: Path) -> None:
+    recipe, settings = bench_gpu.load_setup(smoke=True)
+    detector = bench_gpu.registry.build(bench_gpu.DETECTOR, settings)
+    write_crops(tmp_path, side=32, videos=4, crops=4)
+    batch = next(bench_gpu.batches(tmp_path, detector, recipe))
+    assert len(batch["rows"]) == recipe.batch_size
+    larger = Recipe.model_validate({**recipe.model_dump(), "batch_size": 64})
+    with pytest.raises(UserError, match="16 drawn crops give no batch of 64"):
+        next(bench_gpu.batches(tmp_path, detector, larger))
