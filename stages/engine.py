@@ -9,15 +9,18 @@ in flight, so that memory does not grow with the dataset.
 
 from __future__ import annotations
 
+import concurrent.futures
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import wait
@@ -37,6 +40,12 @@ Value = TypeVar("Value")
 IN_FLIGHT_PER_WORKER = 8
 # A worker is replaced after this many tasks: decoders leak.
 TASKS_PER_WORKER = 500
+# Importing what a worker needs takes seconds, on a slow network disk a minute; none at all by then means none ever.
+START_LIMIT_S = 300.0
+_NO_WORKERS = (
+    "the worker processes end before they take a task: is the environment whole (`make setup`), and is "
+    "engine.memory_limit_mb enough for the libraries themselves (about 600)?"
+)
 
 
 @dataclass(frozen=True)
@@ -89,28 +98,50 @@ class LocalPool:
 
     def __init__(self, workers: int, memory_limit_mb: int) -> None:
         self.workers = workers
+        context = multiprocessing.get_context("spawn")
+        self._started, self._began = context.Event(), time.monotonic()
         self._processes = ProcessPool(
             max_workers=workers,
             max_tasks=TASKS_PER_WORKER,
             initializer=_prepare_worker,
-            initargs=[memory_limit_mb],
-            context=multiprocessing.get_context("spawn"),
+            initargs=[memory_limit_mb, self._started],
+            context=context,
         )
 
     def submit(self, work: Callable[[Any], Any], task: Any, limit_s: float) -> Any:
-        """Hand a task over; the time limit counts from when a worker takes it."""
-        return self._processes.schedule(_guarded, args=[work, task], timeout=limit_s), limit_s
+        """Hand a task over; the time limit counts from when a worker takes it.
+
+        Raises:
+            UserError: the worker processes end before they take a task.
+        """
+        try:
+            return self._processes.schedule(_guarded, args=[work, task], timeout=limit_s), limit_s
+        except BrokenProcessPool:
+            raise UserError(_NO_WORKERS) from None
 
     def settle(self, handle: Any) -> Answer:
-        """Wait for one task and put what happened into words."""
+        """Wait for one task and put what happened into words.
+
+        Raises:
+            UserError: as in submit.
+        """
         future, limit_s = handle
+        self._await_start(future)
         try:
             answer: Answer = future.result()
+        except BrokenProcessPool:
+            raise UserError(_NO_WORKERS) from None
         except FutureTimeout:
             return ("timeout", None, f"took longer than {limit_s:g} s")
         except ProcessExpired as error:
             return ("crashed", None, f"its worker process ended: {_exit_reason(error.exitcode)}")
         return answer
+
+    def _await_start(self, future: Any) -> None:
+        """Wait until a worker is there: what starts them may fail without a word, and the task would wait for ever."""
+        while not (self._started.is_set() or concurrent.futures.wait([future], timeout=0.2).done):
+            if time.monotonic() - self._began > START_LIMIT_S:
+                raise UserError(_NO_WORKERS)
 
     def close(self) -> None:
         """End the workers once every task is settled."""
@@ -220,7 +251,7 @@ def _guarded(work: Callable[[Any], Any], task: Any) -> Answer:
         return ("failed", None, f"{type(error).__name__}: {error} (at {where})"[:500])
 
 
-def _prepare_worker(memory_limit_mb: int) -> None:
+def _prepare_worker(memory_limit_mb: int, started: Any) -> None:
     """One thread a library, a memory limit, quiet decoders; Ctrl-C is the parent's to handle, its end ends this too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -230,6 +261,7 @@ def _prepare_worker(memory_limit_mb: int) -> None:
     import cv2
 
     cv2.setNumThreads(1)
+    started.set()
 
 
 def _end_with_parent() -> None:

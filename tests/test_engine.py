@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing.spawn
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -58,6 +61,14 @@ def test_the_bar_counts_videos_and_not_tasks(capsys: pytest.CaptureFixture[str])
     assert "download x: 100%" in shown
     assert " 5/5 " in shown
     assert "video/s" in shown
+
+
+def test_workers_that_cannot_start_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource_tracker.ensure_running()  # or it too would be what stands in for Python below
+    monkeypatch.setattr("stages.engine.START_LIMIT_S", 1.0)
+    monkeypatch.setattr(multiprocessing.spawn, "_python_exe", os.fsencode(shutil.which("false") or ""))
+    with pytest.raises(UserError, match="end before they take a task: is the environment whole"):
+        list(run(square, [1, 2], engine(2), label="test"))
 
 
 def test_no_tasks_start_no_worker() -> None:
