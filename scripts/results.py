@@ -156,11 +156,12 @@ def speech(done: dict[str, str]) -> list[str]:
     if SPEECH not in done:
         return []
     trained = json.loads(git("show", f"{done[SPEECH]}:metrics/train.json"))
+    found = {"av_transformer": done[SPEECH]}
     return [
-        f"## `av_transformer` on `{SPEECH_DATA}`",
+        f"## `av_transformer` on `{SPEECH_DATA}`, recipe `{SPEECH}`",
         SPEECH_WORDS,
-        "\n".join(accuracy_table({SPEECH: done[SPEECH]}, [SPEECH_DATA])),
-        "\n".join(category_table({SPEECH: done[SPEECH]}, SPEECH_DATA)),
+        "\n".join(accuracy_table(found, [SPEECH_DATA])),
+        "\n".join(category_table(found, SPEECH_DATA)),
         f"Held-out people's own sound fits best in {100 * trained['best']['val_sync_accuracy']:.0f} % of clips.",
     ]
 
