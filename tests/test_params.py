@@ -28,6 +28,18 @@ def test_the_projects_own_file_is_valid(raw: dict[str, Any]) -> None:
     assert set(raw) == set(type(params).model_fields)
 
 
+def test_dvc_can_vary_the_file_and_leaves_the_rest_as_it_is(raw: dict[str, Any], tmp_path: Path) -> None:
+    """`dvc exp run -S` writes the file anew, and a comment beside an anchor comes out as broken YAML."""
+    from dvc.utils.serialize import modify_yaml
+
+    varied = tmp_path / "params.yaml"
+    varied.write_bytes((ROOT / "params.yaml").read_bytes())
+    with modify_yaml(str(varied)) as found:
+        found["train"]["detector"] = "xception"
+    raw["train"] = {**raw["train"], "detector": "xception"}
+    assert yaml.safe_load(varied.read_text(encoding="utf-8")) == raw
+
+
 def test_an_unknown_key_is_named(raw: dict[str, Any]) -> None:
     raw["faces"] = {**raw["faces"], "frames_per_vidoe": 3}
     with pytest.raises(UserError, match=r"faces\.frames_per_vidoe: unknown key"):
