@@ -19,7 +19,7 @@ import av
 import cv2
 import numpy as np
 
-from scripts.measure import ROUNDS, Row, in_turn, ratio
+from scripts.measure import Row, in_turn, ratio
 from stages.faces.extraction import crop_video, settings_of
 from stages.faces.finders import build_finder, iou
 from stages.media.frames import Rgb, RgbPicture
@@ -230,7 +230,7 @@ def training() -> list[Row]:
     """What the allocator and the memory layout gain a training step on a CPU."""
     ways = {"ours": ["tuned", "last"], "plain memory": ["last"], "channels first": ["tuned"]}
     times: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(ROUNDS):
+    for _ in range(2):
         for way, words in ways.items():
             command = [sys.executable, "-m", "scripts.bench_choices", *words]
             done = subprocess.run(command, check=True, capture_output=True, text=True)

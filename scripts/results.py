@@ -2,7 +2,7 @@
 
 Each detector is one experiment of its own name (`dvc exp run --temp -n NAME -S train.detector=NAME`), and one more is
 `av_transformer` on the many real clips that it needs; those that exist for the present commit are not run again.
-`--no-run` writes the page from what is there.
+`--no-run` writes the page from what is there, and names what is of an earlier commit.
 """
 
 from __future__ import annotations
@@ -76,16 +76,23 @@ def git(*words: str) -> str:
     return subprocess.run(["git", *words], check=True, capture_output=True, text=True).stdout
 
 
-def experiments() -> dict[str, str]:
-    """Those of RUNS whose base is the present commit, with their revisions."""
-    head = git("rev-parse", "HEAD").strip()
-    found = {}
+def experiments() -> dict[str, tuple[str, str]]:
+    """Those of RUNS, each with its revision and its commit: the present one, else the latest before it."""
+    history = git("rev-list", "--first-parent", "HEAD").split()
+    found: dict[str, tuple[str, str]] = {}
     for line in git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").splitlines():
         reference, revision = line.split()
         parts = reference.split("/")  # refs/exps/ab/cdef.../name
-        if len(parts) == 5 and parts[2] + parts[3] == head and parts[4] in RUNS:
-            found[parts[4]] = revision
+        if len(parts) != 5 or parts[4] not in RUNS or (base := parts[2] + parts[3]) not in history:
+            continue
+        if parts[4] not in found or history.index(base) < history.index(found[parts[4]][1]):
+            found[parts[4]] = (revision, base)
     return found
+
+
+def is_present(experiment: tuple[str, str] | None) -> bool:
+    """Whether it is there, and of the present commit."""
+    return experiment is not None and experiment[1] == git("rev-parse", "HEAD").strip()
 
 
 def run_missing() -> None:
@@ -97,7 +104,7 @@ def run_missing() -> None:
     if changed := git("status", "--porcelain", "--untracked-files=no").strip():
         raise UserError(f"commit or undo first, since the results stand for a commit:\n{changed}")
     for name, changes in RUNS.items():
-        if name not in experiments():
+        if not is_present(experiments().get(name)):
             print(f"training {name}", flush=True)
             settings = [word for change in changes for word in ("-S", change)]
             subprocess.run([DVC, "exp", "run", "--temp", "-n", name, *settings], check=True)
@@ -249,9 +256,11 @@ def speed_table() -> tuple[str, list[str]]:
 
 def document() -> str:
     """The page."""
-    done = experiments()
+    all_done = experiments()
+    done = {name: revision for name, (revision, _) in all_done.items()}
     found = {name: done[name] for name in registry.names() if name in done}
     missing = [name for name in RUNS if name not in done]
+    older = [f"`{n}` (of {base[:7]})" for n, (_, base) in all_done.items() if not is_present(all_done[n])]
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     own, datasets = params["train"]["dataset"], load().run.datasets
     device, speeds = speed_table()
@@ -260,7 +269,8 @@ def document() -> str:
         INTRODUCTION,
         f"## Accuracy: trained on `{own}`, recipe `{params['train']['recipe']}`\n\n{ACCURACY}",
         "\n".join(accuracy_table(found, datasets)),
-        f"Not trained at this commit: {', '.join(missing)}." if missing else "",
+        f"Not trained: {', '.join(missing)}." if missing else "",
+        f"Trained at an earlier commit: {', '.join(older)}." if older else "",
         "\n".join(category_table(found, own)),
         *speech(done),
         "## Size",

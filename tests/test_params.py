@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 
 from stages.errors import UserError
 from stages.params import load, validate
@@ -30,12 +31,9 @@ def test_the_projects_own_file_is_valid(raw: dict[str, Any]) -> None:
 
 def test_dvc_can_vary_the_file_and_leaves_the_rest_as_it_is(raw: dict[str, Any], tmp_path: Path) -> None:
     """`dvc exp run -S` writes the file anew, and a comment beside an anchor comes out as broken YAML."""
-    from dvc.utils.serialize import modify_yaml
-
     varied = tmp_path / "params.yaml"
     varied.write_bytes((ROOT / "params.yaml").read_bytes())
-    with modify_yaml(str(varied)) as found:
-        found["train"]["detector"] = "xception"
+    apply_overrides(varied, ["train.detector=xception"])
     raw["train"] = {**raw["train"], "detector": "xception"}
     assert yaml.safe_load(varied.read_text(encoding="utf-8")) == raw
 

@@ -100,7 +100,8 @@ def test_transforms_of_sequences() -> None:
         seen.append((changed, heard))
     assert not np.array_equal(seen[0][0], seen[1][0])
     assert all(np.array_equal(one, other) for one, other in zip(seen[0], seen[2], strict=True))
-    assert augmentation(params, params.recipes["smoke"].for_detector("av_transformer"), detector) is None
+    none = {"transforms": [], "mel_gain_db": 0.0, "mel_masks": 0}
+    assert augmentation(params, speech.model_copy(update=none), detector) is None
     on_gpu = speech.model_copy(update={"gpu_transforms": True})
     with pytest.raises(UserError, match=r"av_transformer reads none; set `by_detector\.av_transformer\.gpu_transforms"):
         augmentation(params, on_gpu, detector)
