@@ -26,7 +26,11 @@ class Row:
 
 def spread(values: list[float], unit: str = "s") -> str:
     """Median and range."""
-    return f"{statistics.median(values):.3g} {unit} ({min(values):.3g} to {max(values):.3g})"
+    middle, low, high = (
+        f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+        for value in (statistics.median(values), min(values), max(values))
+    )
+    return f"{middle} {unit} ({low} to {high})"
 
 
 def in_turn(a: Callable[[], object], b: Callable[[], object], rounds: int = ROUNDS) -> tuple[list[float], list[float]]:

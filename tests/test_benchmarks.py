@@ -16,6 +16,7 @@ from stages.recipe import Recipe
 def test_a_ratio_is_the_median_of_rounds_not_of_sums() -> None:
     assert ratio([2.0, 30.0, 4.0], [1.0, 10.0, 2.0]) == "2.00 x (2.00 to 3.00)"
     assert spread([0.5, 0.25, 1.0]) == "0.5 s (0.25 to 1)"
+    assert spread([1030.4, 987.0, 12000.0], "crops a second") == "1,030 crops a second (987 to 12,000)"
 
 
 def test_two_functions_are_called_in_turn_after_one_call_each_that_does_not_count() -> None:
