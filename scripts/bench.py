@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from scripts.bench_choices import agreement, choices
+from scripts.bench_choices import agreement, choices, has_weights
 from scripts.bench_loading import bench_loading
 from scripts.bench_scale import bench_memory, bench_scaling, bench_start_up
 from scripts.measure import Row, in_turn, machine, ratio, spread, table
@@ -27,7 +27,7 @@ from stages.datasets.generator import GenerateSource, generate
 from stages.engine import run as run_engine
 from stages.errors import MediaError
 from stages.host import cpu_count
-from stages.media.video import probe
+from stages.media.video import centres, probe
 from stages.params import EngineParams, Params, load
 from stages.per_video import Video
 
@@ -67,7 +67,7 @@ def decode_alone(path: Path, count: int) -> None:
     frames."""
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    wanted = {(2 * part + 1) * total // (2 * count) for part in range(count)}
+    wanted = set(centres(total, count))
     for index in range(10**9):
         if not capture.grab():
             break
@@ -92,7 +92,7 @@ def bench_faces(clips: list[Path], params: Params, label: str, aim: str) -> list
     real_s = sum(probe(clip).duration_s or 0.0 for clip in clips)
     rows = []
     for finder in ("mtcnn", "retinaface-mobilenet0.25", "retinaface-resnet50"):
-        if not (finder == "mtcnn" or Path(f"models/weights/{finder}.pth").exists()):
+        if not has_weights(finder):
             if finder != "retinaface-resnet50":
                 rows.append(Row(f"faces, {finder}, {label}", "not measured: no weights in models/weights", "", aim))
             continue

@@ -23,7 +23,7 @@ from scripts.measure import Row, in_turn, ratio
 from stages.faces.extraction import crop_video, settings_of
 from stages.faces.finders import build_finder, iou
 from stages.media.frames import Rgb, RgbPicture
-from stages.media.video import Limits, centres, process_frames, sample_frames
+from stages.media.video import centres, process_frames, sample_frames
 from stages.params import Params
 from stages.per_video import Video
 
@@ -59,7 +59,7 @@ def decode_all(path: Path, skip: str) -> None:
 def convert(path: Path, params: Params, *, whole: bool) -> None:
     """Decode, and make of every chosen frame its shrunk copy and one part, from its planes or from the whole in RGB."""
     side = params.faces.detect_long_side
-    for frame in sample_frames(path, params.faces.frames_per_video, limits=Limits()).frames:
+    for frame in sample_frames(path, params.faces.frames_per_video).frames:
         if whole:
             frame = replace(frame, picture=RgbPicture(frame.rgb))
         frame.shrunk(side)
@@ -92,10 +92,9 @@ def decoding(clip: Path, params: Params) -> tuple[list[Row], list[Row]]:
     return kept, dropped
 
 
-def shrunk_frames(clip: Path, params: Params) -> list[Rgb]:
-    """What a finder gets of a film."""
-    sample = sample_frames(clip, params.faces.frames_per_video)
-    return [frame.shrunk(params.faces.detect_long_side) for frame in sample.frames]
+def has_weights(finder: str) -> bool:
+    """Whether a finder's weights are here: those of mtcnn come with a package."""
+    return finder == "mtcnn" or (Path("models/weights") / f"{finder}.pth").exists()
 
 
 def batched(find: Callable[..., object], frames: list[Rgb], size: int, **how: bool) -> None:
@@ -107,8 +106,9 @@ def batched(find: Callable[..., object], frames: list[Rgb], size: int, **how: bo
 
 def searching(clip: Path, params: Params) -> tuple[list[Row], list[Row]]:
     """Kept and dropped ways of finding faces."""
-    frames = shrunk_frames(clip, params)
-    full = [frame.rgb for frame in sample_frames(clip, params.faces.frames_per_video).frames]
+    decoded = sample_frames(clip, params.faces.frames_per_video).frames
+    frames = [frame.shrunk(params.faces.detect_long_side) for frame in decoded]
+    full = [frame.rgb for frame in decoded]
     kept, dropped = [], []
     mtcnn = build_finder("mtcnn", settings_of(params.faces))
     kept.append(
@@ -125,7 +125,7 @@ def searching(clip: Path, params: Params) -> tuple[list[Row], list[Row]]:
             lambda: batched(mtcnn.find, frames, mtcnn.batch_size, thorough=True),
         )
     )
-    if (Path("models/weights") / f"{SMALL}.pth").exists():
+    if has_weights(SMALL):
         more, less = retinaface(frames, params)
         kept, dropped = kept + more, dropped + less
     return kept, dropped
@@ -144,11 +144,9 @@ def retinaface(frames: list[Rgb], params: Params) -> tuple[list[Row], list[Row]]
     finally:
         module.fold_batch_norm = unfolded
 
-    def anew() -> None:
-        rest = iter(frames)
-        while part := list(islice(rest, finder.batch_size)):
-            module.anchors.cache_clear()
-            finder.find(part)
+    def find_anew(part: list[Rgb]) -> None:
+        module.anchors.cache_clear()
+        finder.find(part)
 
     def ours() -> None:
         batched(finder.find, frames, finder.batch_size)
@@ -171,7 +169,11 @@ def retinaface(frames: list[Rgb], params: Params) -> tuple[list[Row], list[Row]]
             ours,
             lambda: batched(plain.find, frames, plain.batch_size),
         ),
-        compared(f"{SMALL}, anchors kept; computed for every batch", ours, anew),
+        compared(
+            f"{SMALL}, anchors kept; computed for every batch",
+            ours,
+            lambda: batched(find_anew, frames, finder.batch_size),
+        ),
     ]
     return kept, [compared(f"{SMALL}, batches of 2; of 8", ours, large)]
 
@@ -183,21 +185,7 @@ def sound(clip: Path, params: Params) -> list[Row]:
     from stages.media.audio import decode_audio
 
     rate = params.mels.sample_rate
-    command = [
-        get_ffmpeg_exe(),
-        "-v",
-        "quiet",
-        "-i",
-        str(clip),
-        "-vn",
-        "-ac",
-        "1",
-        "-ar",
-        str(rate),
-        "-f",
-        "f32le",
-        "-",
-    ]
+    command = [get_ffmpeg_exe(), "-i", str(clip), *f"-v quiet -vn -ac 1 -ar {rate} -f f32le -".split()]
 
     def program() -> None:
         subprocess.run(command, check=True, capture_output=True)
@@ -246,7 +234,7 @@ def agreement(clips: list[Path], params: Params, label: str) -> list[Row]:
     """The share of frames in which the subject's box is that of a search at full resolution (IoU over 0.7)."""
     rows = []
     for finder in ("mtcnn", SMALL):
-        if finder != "mtcnn" and not (Path("models/weights") / f"{finder}.pth").exists():
+        if not has_weights(finder):
             continue
         ours = params.faces.model_copy(update={"detector": finder})
         full = ours.model_copy(update={"detect_long_side": 10_000})

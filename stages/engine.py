@@ -99,7 +99,8 @@ class LocalPool:
     def __init__(self, workers: int, memory_limit_mb: int) -> None:
         self.workers = workers
         context = multiprocessing.get_context("spawn")
-        self._started, self._began = context.Event(), time.monotonic()
+        # A bare byte, not an Event: a worker that is killed while it holds an Event's lock would stop this process too.
+        self._started, self._began = context.RawValue("b", 0), time.monotonic()
         self._processes = ProcessPool(
             max_workers=workers,
             max_tasks=TASKS_PER_WORKER,
@@ -139,7 +140,7 @@ class LocalPool:
 
     def _await_start(self, future: Any) -> None:
         """Wait until a worker is there: what starts them may fail without a word, and the task would wait for ever."""
-        while not (self._started.is_set() or concurrent.futures.wait([future], timeout=0.2).done):
+        while not (self._started.value or concurrent.futures.wait([future], timeout=0.2).done):
             if time.monotonic() - self._began > START_LIMIT_S:
                 raise UserError(_NO_WORKERS)
 
@@ -261,7 +262,7 @@ def _prepare_worker(memory_limit_mb: int, started: Any) -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    started.set()
+    started.value = 1
 
 
 def _end_with_parent() -> None:
