@@ -22,11 +22,11 @@ import pyarrow as pa
 from scripts.bench_choices import agreement, choices, has_weights
 from scripts.bench_loading import bench_loading
 from scripts.bench_scale import bench_memory, bench_scaling, bench_start_up
-from scripts.measure import Row, in_turn, machine, ratio, spread, table
+from scripts.measure import ROUNDS, Row, in_turn, machine, ratio, spread, table
 from stages.datasets.generator import GenerateSource, generate
 from stages.engine import run as run_engine
 from stages.errors import MediaError
-from stages.host import cpu_count
+from stages.host import cpu_count, use_one_thread
 from stages.media.video import centres, probe
 from stages.params import EngineParams, Params, load
 from stages.per_video import Video
@@ -83,12 +83,9 @@ def as_videos(clips: list[Path]) -> list[Video]:
 
 def bench_faces(clips: list[Path], params: Params, label: str, aim: str) -> list[Row]:
     """faces against decoding alone, one worker's share: one thread each."""
-    import torch
-
     from stages.faces.extraction import crop_video
 
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    use_one_thread()
     real_s = sum(probe(clip).duration_s or 0.0 for clip in clips)
     rows = []
     for finder in ("mtcnn", "retinaface-mobilenet0.25", "retinaface-resnet50"):
@@ -168,27 +165,38 @@ def bench_masks(clips: list[Path], params: Params, label: str) -> list[Row]:
     return [Row(f"masks, {label}", spread([count / value for value in times], "crops a second"), "", "150 on one core")]
 
 
-def _decode_task(path: Path) -> int:
+def _faces_task(path: Path) -> int:
     from stages.faces.extraction import crop_video
 
     settings = load().faces.model_copy(update={"detector": "mtcnn"})
     return crop_video(as_videos([path])[0], None, settings).table.num_rows
 
 
-def bench_workers(clips: list[Path]) -> list[Row]:
-    """Videos a second through the engine with one and with two workers, from the first result on."""
+def _decode_task(path: Path) -> None:
+    decode_alone(path, load().faces.frames_per_video)
+
+
+def bench_workers(clips: list[Path], rounds: int = ROUNDS) -> list[Row]:
+    """Videos a second through the engine with one and with two workers, of faces and of decoding alone.
+
+    Counted from the second result on to the last of an even number: two workers in step then count the same videos as
+    two in turn.
+    """
     tasks = clips * 4
 
-    def pace(workers: int) -> float:
+    def pace(work: Callable[[Path], object], workers: int) -> float:
         ends = []
-        for outcome in run_engine(_decode_task, tasks, EngineParams(workers=workers), label=f"{workers} workers"):
+        for outcome in run_engine(work, tasks, EngineParams(workers=workers), label=f"{workers} workers"):
             assert outcome.status == "ok", outcome
             ends.append(time.perf_counter())
-        return (len(ends) - 1) / (ends[-1] - ends[0])
+        return (len(ends) - 2) / (ends[-1] - ends[1])
 
-    one, two = zip(*((pace(1), pace(2)) for _ in range(2)), strict=True)
-    what = "faces, 10 s 1080p, two workers; against one"
-    return [Row(what, spread(list(two), "videos a second"), ratio(list(two), list(one)), "1.8 x")]
+    rows = []
+    for what, work, aim in (("faces", _faces_task, "1.8 x"), ("decoding alone", _decode_task, "")):
+        one, two = zip(*((pace(work, 1), pace(work, 2)) for _ in range(rounds)), strict=True)
+        label = f"{what}, 10 s 1080p, two workers; against one"
+        rows.append(Row(label, spread(list(two), "videos a second"), ratio(list(two), list(one)), aim))
+    return rows
 
 
 def print_predict(clip: str) -> None:

@@ -104,34 +104,28 @@ def batched(find: Callable[..., object], frames: list[Rgb], size: int, **how: bo
         find(part, **how)
 
 
-def searching(clip: Path, params: Params) -> tuple[list[Row], list[Row]]:
-    """Kept and dropped ways of finding faces."""
+def searching(clip: Path, params: Params) -> list[Row]:
+    """Ways of finding faces."""
     decoded = sample_frames(clip, params.faces.frames_per_video).frames
     frames = [frame.shrunk(params.faces.detect_long_side) for frame in decoded]
     full = [frame.rgb for frame in decoded]
-    kept, dropped = [], []
     mtcnn = build_finder("mtcnn", settings_of(params.faces))
-    kept.append(
+    rows = [
         compared(
             f"mtcnn at {params.faces.detect_long_side} px; at 1920",
             lambda: batched(mtcnn.find, frames, mtcnn.batch_size),
             lambda: batched(mtcnn.find, full, mtcnn.batch_size),
-        )
-    )
-    kept.append(
+        ),
         compared(
             "mtcnn, large faces first; all sizes at once",
             lambda: batched(mtcnn.find, frames, mtcnn.batch_size),
             lambda: batched(mtcnn.find, frames, mtcnn.batch_size, thorough=True),
-        )
-    )
-    if has_weights(SMALL):
-        more, less = retinaface(frames, params)
-        kept, dropped = kept + more, dropped + less
-    return kept, dropped
+        ),
+    ]
+    return rows + (retinaface(frames, params) if has_weights(SMALL) else [])
 
 
-def retinaface(frames: list[Rgb], params: Params) -> tuple[list[Row], list[Row]]:
+def retinaface(frames: list[Rgb], params: Params) -> list[Row]:
     """The same of retinaface-mobilenet0.25."""
     from stages import weights
     from stages.faces import retinaface as module
@@ -151,14 +145,14 @@ def retinaface(frames: list[Rgb], params: Params) -> tuple[list[Row], list[Row]]
     def ours() -> None:
         batched(finder.find, frames, finder.batch_size)
 
-    def large() -> None:  # by_size parts what it is given by the finder's batch size
-        size, finder.batch_size = finder.batch_size, 8
+    def in_pairs() -> None:  # by_size parts what it is given by the finder's batch size
+        size, finder.batch_size = finder.batch_size, 2
         try:
-            batched(finder.find, frames, 8)
+            batched(finder.find, frames, 2)
         finally:
             finder.batch_size = size
 
-    kept = [
+    return [
         compared(
             f"{SMALL}, a quarter of the size first; the full 640 px at once",
             ours,
@@ -174,8 +168,8 @@ def retinaface(frames: list[Rgb], params: Params) -> tuple[list[Row], list[Row]]
             ours,
             lambda: batched(find_anew, frames, finder.batch_size),
         ),
+        compared(f"{SMALL}, batches of {finder.batch_size}; of 2", ours, in_pairs),
     ]
-    return kept, [compared(f"{SMALL}, batches of 2; of 8", ours, large)]
 
 
 def sound(clip: Path, params: Params) -> list[Row]:
@@ -258,9 +252,8 @@ def agreement(clips: list[Path], params: Params, label: str) -> list[Row]:
 
 def choices(clip: Path, params: Params) -> tuple[list[Row], list[Row]]:
     """All rows: what is kept, what was dropped."""
-    frames, searches = decoding(clip, params), searching(clip, params)
-    kept = [*frames[0], *searches[0], *sound(clip, params), *training()]
-    return kept, [*frames[1], *searches[1]]
+    kept, dropped = decoding(clip, params)
+    return [*kept, *searching(clip, params), *sound(clip, params), *training()], dropped
 
 
 if __name__ == "__main__":

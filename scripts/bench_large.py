@@ -151,12 +151,10 @@ def load() -> str:
 
 def read() -> str:
     """Random batches, decoded and resized to 299 px on one thread."""
-    import cv2
-    import torch
+    from stages.host import use_one_thread
 
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
     dataset, plans = _train_data()
+    use_one_thread()
     start = time.perf_counter()
     crops = sum(len(plan.rows) for plan in islice(plans, BATCHES) if dataset.__getitems__(plan))
     return f"{crops / (time.perf_counter() - start):.0f} crops a second, in batches of {BATCH}"

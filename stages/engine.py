@@ -30,7 +30,7 @@ from pebble import ProcessExpired, ProcessPool
 from tqdm import tqdm
 
 from stages.errors import MediaError, UserError
-from stages.host import cpu_count
+from stages.host import cpu_count, use_one_thread
 from stages.params import EngineParams
 
 Task = TypeVar("Task")
@@ -259,9 +259,7 @@ def _prepare_worker(memory_limit_mb: int, started: Any) -> None:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
     limit_memory(memory_limit_mb)
-    import cv2
-
-    cv2.setNumThreads(1)
+    use_one_thread()  # the main module's imports came before these variables
     started.value = 1
 
 

@@ -1,10 +1,13 @@
-"""What the machine is asked for: one instruction set for reproducible bytes, and an allocator that suits training."""
+"""What the machine is asked for: one instruction set and one thread for reproducible bytes, and an allocator that suits
+training.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
+from collections.abc import Callable
 
 # Kernels picked by processor type round differently. Everything up to AVX2 is allowed, nothing beyond it, so that two
 # machines agree. Each is read when its library loads; a value that the user has set stands.
@@ -59,6 +62,34 @@ def tune_allocator() -> None:
     m_trim_threshold, m_top_pad, m_mmap_threshold = -1, -2, -3
     for option, value in ((m_mmap_threshold, 1 << 30), (m_trim_threshold, (1 << 31) - 1), (m_top_pad, 64 << 20)):
         mallopt(option, value)
+
+
+def use_one_thread() -> Callable[[], None]:
+    """Let OpenCV, OpenBLAS, OpenMP and, where it is loaded, PyTorch compute on one thread in this process from now on.
+
+    Libraries read their environment variables once, when they are loaded; these are told. Of what is loaded later, a
+    worker's environment takes care.
+
+    Returns:
+        A function that gives them back the threads that they had.
+    """
+    import cv2
+    from threadpoolctl import threadpool_limits
+
+    torch = sys.modules.get("torch")
+    opencv, pytorch = cv2.getNumThreads(), torch.get_num_threads() if torch else 1
+    limits = threadpool_limits(1)
+    cv2.setNumThreads(1)
+    if torch:
+        torch.set_num_threads(1)
+
+    def give_back() -> None:
+        limits.restore_original_limits()
+        cv2.setNumThreads(opencv)
+        if torch:
+            torch.set_num_threads(pytorch)
+
+    return give_back
 
 
 def cpu_count() -> int:

@@ -12,10 +12,13 @@ import time
 from multiprocessing import resource_tracker
 from pathlib import Path
 
+import cv2
 import pytest
+from threadpoolctl import threadpool_info
 
 from stages.engine import run, worker_count
 from stages.errors import MediaError, UserError
+from stages.host import use_one_thread
 from stages.params import EngineParams
 
 
@@ -122,6 +125,55 @@ def test_a_killed_run_leaves_no_worker_behind(tmp_path: Path) -> None:
     while not gone(pid):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+THREADED = """
+import cv2, numpy, scipy.fft
+
+from stages.engine import run
+from stages.params import EngineParams
+
+
+def threads(_):
+    from threadpoolctl import threadpool_info
+
+    import torch
+
+    numpy.ones((200, 200)) @ numpy.ones((200, 200))
+    found = {library["filepath"]: library["num_threads"] for library in threadpool_info()}
+    return {**found, "torch": torch.get_num_threads(), "cv2": cv2.getNumThreads()}
+
+
+if __name__ == "__main__":
+    (outcome,) = run(threads, [0], EngineParams(workers=1), label="test")
+    assert outcome.status == "ok", outcome
+    assert len(outcome.value) >= 4, outcome
+    assert set(outcome.value.values()) == {1}, outcome
+"""
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="libraries take one thread anyway on one processor")
+def test_a_worker_computes_on_one_thread_whatever_the_main_module_imports(tmp_path: Path) -> None:
+    """A spawned worker imports the caller's main module first, before its environment is set."""
+    script = tmp_path / "script.py"
+    script.write_text(THREADED)
+    env = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    root = str(Path(__file__).parents[1])
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, env={**env, "PYTHONPATH": root}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_threads_are_given_back() -> None:
+    before = {library["filepath"]: library["num_threads"] for library in threadpool_info()}, cv2.getNumThreads()
+    give_back = use_one_thread()
+    assert {library["num_threads"] for library in threadpool_info()} == {1}
+    assert cv2.getNumThreads() == 1
+    give_back()
+    assert (
+        {library["filepath"]: library["num_threads"] for library in threadpool_info()},
+        cv2.getNumThreads(),
+    ) == before
 
 
 def test_auto_takes_the_processors_that_may_be_used() -> None:

@@ -33,6 +33,9 @@ VARIANCES = (0.1, 0.2)
 ANCHORS = 2  # a place
 # Only the best anchors are decoded: a face gives a few dozen.
 MAX_CANDIDATES = 2000
+# Pixels that go through the network at once on a CPU. Small frames gain by larger batches (8 of 160 x 90 px take two
+# thirds of the time of 2, four times); large ones only take memory.
+PIXELS_AT_ONCE = 2 * 640 * 640
 # A face with a longer side of this many px in a shrunk frame needs no larger one. On real clips the largest face's box
 # agrees with that of a search at 1280 px to IoU 0.90 on average (0.92 from 640 px), for a fifth of the time.
 CLEAR_FACE = 40
@@ -197,7 +200,7 @@ class _RetinaFaceFinder:
         self._settings = settings
         self._device = torch_device(settings.device)
         self._dtype = torch.float16 if self._device == "cuda" else torch.float32
-        self.batch_size = 32 if self._device == "cuda" else 2
+        self.batch_size = 32 if self._device == "cuda" else 8
         folded = fold_batch_norm(network)
         if self._bgr:  # the first convolution takes RGB then, and no image needs turning
             first_conv = next(m for m in folded.modules() if isinstance(m, nn.Conv2d))
@@ -229,8 +232,14 @@ class _RetinaFaceFinder:
                 break
         return found
 
-    @torch.inference_mode()
     def _search(self, frames: list[Rgb]) -> list[Detections]:
+        """Faces of all sizes that the frames' own size shows, as many frames at once as fit."""
+        height, width = frames[0].shape[:2]
+        most = len(frames) if self._device == "cuda" else max(1, PIXELS_AT_ONCE // (height * width))
+        return [found for start in range(0, len(frames), most) for found in self._pass(frames[start : start + most])]
+
+    @torch.inference_mode()
+    def _pass(self, frames: list[Rgb]) -> list[Detections]:
         batch = torch.from_numpy(np.stack(frames)).to(self._device).permute(0, 3, 1, 2)  # (B, 3, H, W)
         x = ((batch.float() - self._shift) * self._factor).to(self._dtype)
         logits, offsets, points = self._network(x)

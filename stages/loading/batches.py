@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from stages.host import use_one_thread
 from stages.loading.crops import RawBatch
 from stages.loading.sampler import BatchPlan
 
@@ -62,10 +63,7 @@ def _as_is(batch: RawBatch) -> RawBatch:
 
 
 def _prepare_worker(_: int) -> None:
-    import cv2
-
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
+    use_one_thread()
 
 
 def to_inputs(

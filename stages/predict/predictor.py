@@ -15,6 +15,7 @@ from stages.bundle import FOLDER, BundleInfo, load, read_info
 from stages.engine import Outcome, run
 from stages.errors import MediaError, UserError
 from stages.evaluate.decision import Combination, decide, read_validation
+from stages.host import use_one_thread
 from stages.params import EngineParams
 from stages.predict.inputs import Input, expand
 from stages.predict.prediction import FrameScore, Prediction
@@ -214,17 +215,13 @@ def _attempt(work: Callable[[Task], Prepared], task: Task) -> Outcome[Task, Prep
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """As in a worker process: the stages' bytes are made by one thread."""
-    import cv2
-    import torch
+    import torch  # noqa: F401  # or it would come with a thread a processor while a face is looked for
 
-    before = (cv2.getNumThreads(), torch.get_num_threads())
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    give_back = use_one_thread()
     try:
         yield
     finally:
-        cv2.setNumThreads(before[0])
-        torch.set_num_threads(before[1])
+        give_back()
 
 
 def _boxes(faces: pa.Table, frame_index: list[int]) -> list[tuple[float, float, float, float] | None]:

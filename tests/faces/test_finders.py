@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -274,6 +275,23 @@ def test_a_small_face_beside_none_is_searched_for_at_full_size(small_finder: ret
     (full,) = small_finder._search([image])
     assert len(found) == len(full) == 1
     assert np.allclose(found.boxes, full.boxes)
+
+
+def test_large_frames_go_through_the_network_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = retinaface.RetinaFace(retinaface._MobileNet(), (64, 128, 256), 64)
+    finder = retinaface.MobileNetFinder(replace(SETTINGS, device="cpu"), network.state_dict())
+    passes: list[list[int]] = []
+
+    def recorded(frames: list[Rgb]) -> list[Detections]:
+        passes.append([int(frame[0, 0, 0]) for frame in frames])
+        return [Detections.none() for _ in frames]
+
+    monkeypatch.setattr(finder, "_pass", recorded)
+    for side, wanted in ((640, [[0, 1], [2, 3], [4]]), (2000, [[0], [1], [2], [3], [4]]), (160, [[0, 1, 2, 3, 4]])):
+        passes.clear()
+        frames = [np.full((side, side, 3), number, np.uint8) for number in range(5)]
+        assert len(finder.find(frames, thorough=True)) == 5
+        assert passes == wanted
 
 
 def test_weights_that_do_not_fit_are_named() -> None:

@@ -13,6 +13,7 @@ from stages.datasets.generator.anatomy import Identity
 from stages.datasets.generator.layouts import WRITERS
 from stages.datasets.generator.plan import ClipPlan
 from stages.errors import UserError
+from stages.host import use_one_thread
 
 
 def write_dataset(
@@ -68,11 +69,9 @@ def write_dataset(
 
 
 def _render(clip: ClipPlan, people: dict[int, Identity], path: Path, crops: int) -> None:
-    import cv2
-
     from stages.datasets.generator.clip import write_clip, write_crops
 
-    cv2.setNumThreads(1)
+    use_one_thread()
     if crops:
         write_crops(clip, people, path, count=crops, size=256)
     else:
