@@ -11,7 +11,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,16 +18,15 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from scripts.bench_choices import agreement, choices, has_weights
+from scripts.bench_choices import agreement, choices, faces_task, has_weights
 from scripts.bench_loading import bench_loading
 from scripts.bench_scale import bench_memory, bench_scaling, bench_start_up
-from scripts.measure import ROUNDS, Row, in_turn, machine, ratio, spread, table
+from scripts.measure import ROUNDS, Row, in_turn, machine, pace, ratio, spread, table
 from stages.datasets.generator import GenerateSource, generate
-from stages.engine import run as run_engine
 from stages.errors import MediaError
 from stages.host import cpu_count, use_one_thread
 from stages.media.video import centres, probe
-from stages.params import EngineParams, Params, load
+from stages.params import Params, load
 from stages.per_video import Video
 
 DOCUMENT = Path("docs/benchmarks.md")
@@ -165,35 +163,15 @@ def bench_masks(clips: list[Path], params: Params, label: str) -> list[Row]:
     return [Row(f"masks, {label}", spread([count / value for value in times], "crops a second"), "", "150 on one core")]
 
 
-def _faces_task(path: Path) -> int:
-    from stages.faces.extraction import crop_video
-
-    settings = load().faces.model_copy(update={"detector": "mtcnn"})
-    return crop_video(as_videos([path])[0], None, settings).table.num_rows
-
-
 def _decode_task(path: Path) -> None:
     decode_alone(path, load().faces.frames_per_video)
 
 
 def bench_workers(clips: list[Path], rounds: int = ROUNDS) -> list[Row]:
-    """Videos a second through the engine with one and with two workers, of faces and of decoding alone.
-
-    Counted from the second result on to the last of an even number: two workers in step then count the same videos as
-    two in turn.
-    """
-    tasks = clips * 4
-
-    def pace(work: Callable[[Path], object], workers: int) -> float:
-        ends = []
-        for outcome in run_engine(work, tasks, EngineParams(workers=workers), label=f"{workers} workers"):
-            assert outcome.status == "ok", outcome
-            ends.append(time.perf_counter())
-        return (len(ends) - 2) / (ends[-1] - ends[1])
-
+    """Videos a second through the engine with one and with two workers, of faces and of decoding alone."""
     rows = []
-    for what, work, aim in (("faces", _faces_task, "1.8 x"), ("decoding alone", _decode_task, "")):
-        one, two = zip(*((pace(work, 1), pace(work, 2)) for _ in range(rounds)), strict=True)
+    for what, work, aim in (("faces", faces_task, "1.8 x"), ("decoding alone", _decode_task, "")):
+        one, two = zip(*((pace(work, clips * 4, 1), pace(work, clips * 4, 2)) for _ in range(rounds)), strict=True)
         label = f"{what}, 10 s 1080p, two workers; against one"
         rows.append(Row(label, spread(list(two), "videos a second"), ratio(list(two), list(one)), aim))
     return rows
@@ -377,7 +355,7 @@ def main() -> None:
         }
         for section in [section for section in SECTIONS if section in options.only]:
             if section == "choices":
-                kept, dropped = choices(large[0], params)
+                kept, dropped = choices(large, params)
             else:
                 rows += (found := sections[section]())
                 print(*found, sep="\n", file=sys.stderr, flush=True)

@@ -18,13 +18,16 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
 
-from scripts.measure import Row, in_turn, ratio
+from scripts.measure import ROUNDS, Row, in_turn, pace, ratio
 from stages.faces.extraction import crop_video, settings_of
 from stages.faces.finders import build_finder, iou
+from stages.host import cpu_count
 from stages.media.frames import Rgb, RgbPicture
 from stages.media.video import centres, process_frames, sample_frames
-from stages.params import Params
+from stages.params import Params, load
 from stages.per_video import Video
 
 SMALL = "retinaface-mobilenet0.25"
@@ -90,6 +93,25 @@ def decoding(clip: Path, params: Params) -> tuple[list[Row], list[Row]]:
         )
     ]
     return kept, dropped
+
+
+def faces_task(path: Path) -> None:
+    """The faces stage's work on one film, for a worker."""
+    settings = load().faces.model_copy(update={"detector": "mtcnn"})
+    crop_video(Video(path.name, path, path.name, True, None), None, settings)
+
+
+def _crowded_task(path: Path) -> None:
+    threadpool_limits(cpu_count())
+    torch.set_num_threads(cpu_count())
+    faces_task(path)
+
+
+def threads(clips: list[Path]) -> Row:
+    """Two workers of faces, each library on one thread, against a thread a processor in each."""
+    paces = [(pace(faces_task, clips * 4, 2), pace(_crowded_task, clips * 4, 2)) for _ in range(ROUNDS)]
+    ours, crowded = map(list, zip(*paces, strict=True))
+    return Row("faces, two workers of one thread; of a thread a processor", "", ratio(ours, crowded), "")
 
 
 def has_weights(finder: str) -> bool:
@@ -172,8 +194,8 @@ def retinaface(frames: list[Rgb], params: Params) -> list[Row]:
     ]
 
 
-def sound(clip: Path, params: Params) -> list[Row]:
-    """Sound in this process against the ffmpeg program."""
+def sound(clip: Path, params: Params) -> tuple[list[Row], list[Row]]:
+    """Kept and dropped ways of getting at sound."""
     from imageio_ffmpeg import get_ffmpeg_exe
 
     from stages.media.audio import decode_audio
@@ -184,13 +206,20 @@ def sound(clip: Path, params: Params) -> list[Row]:
     def program() -> None:
         subprocess.run(command, check=True, capture_output=True)
 
-    return [compared("sound decoded in the process; by the ffmpeg program", lambda: decode_audio(clip, rate), program)]
+    def open_only(**how: str) -> None:
+        av.open(str(clip), options=how).close()
+
+    kept = compared("sound decoded in the process; by the ffmpeg program", lambda: decode_audio(clip, rate), program)
+    dropped = compared(
+        "a file opened with a look at its first picture; without (start times are then lost in some files)",
+        open_only,
+        lambda: open_only(skip_frame="all", threads="1"),
+    )
+    return [kept], [dropped]
 
 
 def print_step(*, tuned: bool, channels_last: bool) -> None:
     """Print the seconds of a training step of xception; a process each time, as the allocator is the process's own."""
-    import torch
-
     from stages.detectors import registry
     from stages.host import tune_allocator
 
@@ -250,10 +279,12 @@ def agreement(clips: list[Path], params: Params, label: str) -> list[Row]:
     return rows
 
 
-def choices(clip: Path, params: Params) -> tuple[list[Row], list[Row]]:
+def choices(clips: list[Path], params: Params) -> tuple[list[Row], list[Row]]:
     """All rows: what is kept, what was dropped."""
-    kept, dropped = decoding(clip, params)
-    return [*kept, *searching(clip, params), *sound(clip, params), *training()], dropped
+    clip = clips[0]
+    frames, sounds = decoding(clip, params), sound(clip, params)
+    kept = [*frames[0], *searching(clip, params), threads(clips), *sounds[0], *training()]
+    return kept, [*frames[1], *sounds[1]]
 
 
 if __name__ == "__main__":

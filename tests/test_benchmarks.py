@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from scripts import bench_gpu
+from scripts import bench_gpu, bench_scale
 from scripts.bench_loading import write_crops
 from scripts.measure import in_turn, ratio, spread
 from stages.errors import UserError
@@ -35,3 +36,23 @@ def test_the_gpu_benchmark_draws_crops_that_fill_its_batches(tmp_path: Path) -> 
     larger = Recipe.model_validate({**recipe.model_dump(), "batch_size": 64})
     with pytest.raises(UserError, match="16 drawn crops give no batch of 64"):
         next(bench_gpu.batches(tmp_path, detector, larger))
+
+
+def test_a_start_up_ends_where_the_first_video_would_begin_if_all_were_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stage(name: str, folder: Path, workers: int) -> None:
+        assert workers == 1
+        now = time.time()  # the first video takes 5 s, of which a second one needs 2
+        (folder / f"{name}.notes").write_text(f"{now + 1} {now + 6}\n{now + 6} {now + 8}\n")
+
+    monkeypatch.setattr(bench_scale, "timed_stage", stage)
+    assert bench_scale.start_up_s("faces", tmp_path) == pytest.approx(4.0, abs=0.2)
+
+
+def test_a_noted_work_writes_down_each_of_its_calls(tmp_path: Path) -> None:
+    noted = bench_scale.Noted(lambda a, b: a + b, tmp_path / "notes")
+    assert [noted(1, 2), noted(3, 4)] == [3, 7]
+    times = [float(word) for word in (tmp_path / "notes").read_text().split()]
+    assert len(times) == 4
+    assert times == sorted(times)
