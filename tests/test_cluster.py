@@ -6,6 +6,7 @@ import hashlib
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -142,6 +143,45 @@ def test_a_stage_writes_the_bytes_of_the_local_engine_though_a_worker_is_killed(
     Path("killed").touch()
     assert run_room(room, "set", MouthsParams(), LOCAL) == metrics
     assert test_per_video.digest() == ours
+
+
+def slow_square(number: int) -> tuple[int, int]:
+    time.sleep(0.5)
+    return number * number, os.getppid()
+
+
+NODES = """
+import ray
+from ray.cluster_utils import Cluster
+
+from stages.engine import run
+from stages.params import EngineParams
+from tests.test_cluster import slow_square
+
+if __name__ == "__main__":
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    second = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    engine = EngineParams(name="ray", address=cluster.address, workers=2, timeout_s=60, memory_limit_mb=1500)
+    found = []
+    for outcome in run(slow_square, list(range(24)), engine, label="test"):
+        found.append(outcome.value)
+        if len(found) == 8:
+            cluster.remove_node(second, allow_graceful=False)
+    assert [value for value, _ in found] == [number * number for number in range(24)], found
+    assert len({worker for _, worker in found}) >= 2, found
+    ray.shutdown()
+    cluster.shutdown()
+"""
+
+
+def test_a_run_outlives_the_loss_of_a_machine(project: Path) -> None:
+    """Two nodes of a cluster, each with its own raylet; one is removed in the middle, without a word to its workers."""
+    (project / "nodes.py").write_text(NODES)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "RAY_USAGE_STATS_ENABLED": "0"}
+    command = [sys.executable, "nodes.py"]
+    done = subprocess.run(command, env=env, cwd=project, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_workers_of_a_stage_with_a_device_take_their_share_of_a_gpu_and_others_none() -> None:
