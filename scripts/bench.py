@@ -76,7 +76,7 @@ def decode_alone(path: Path, count: int) -> None:
 
 def as_videos(clips: list[Path]) -> list[Video]:
     """As a worker gets them."""
-    return [Video(clip.name, clip, clip.name, True, None) for clip in clips]
+    return [Video(clip.name, clip, clip.name, True, probe(clip).duration_s) for clip in clips]
 
 
 def bench_faces(clips: list[Path], params: Params, label: str, aim: str) -> list[Row]:
@@ -161,6 +161,28 @@ def bench_masks(clips: list[Path], params: Params, label: str) -> list[Row]:
         return []
     times, _ = in_turn(lambda: [mask_video(v, table, params.masks) for v, table in tables], lambda: None)
     return [Row(f"masks, {label}", spread([count / value for value in times], "crops a second"), "", "150 on one core")]
+
+
+def bench_mouths(clips: list[Path], params: Params, label: str) -> list[Row]:
+    """The mouths stage against decoding alone, one worker's share; clips without a face are left out."""
+    from stages.faces.extraction import crop_video
+    from stages.mouths.crops import crop_mouths
+
+    use_one_thread()
+    settings = params.faces.model_copy(update={"detector": "mtcnn"})
+    found = [(video, crop_video(video, None, settings).table) for video in as_videos(clips)]
+    found = [(video, table) for video, table in found if table.num_rows]
+    if not found:
+        return []
+    real_s = sum(probe(video.path).duration_s or 0.0 for video, _ in found)
+
+    def floor() -> None:
+        for video, _ in found:
+            decode_alone(video.path, params.mouths.parts * params.mouths.frames_per_part)
+
+    times, floors = in_turn(lambda: [crop_mouths(video, table, params.mouths) for video, table in found], floor)
+    figure = f"{spread([value / len(found) for value in times])} a clip, {real_s / statistics.median(times):.1f}"
+    return [Row(f"mouths, {label}", f"{figure} x real time", ratio(times, floors) + " decoding", "")]
 
 
 def _decode_task(path: Path) -> None:
@@ -304,6 +326,7 @@ SECTIONS = (
     "faces",
     "mels",
     "masks",
+    "mouths",
     "workers",
     "choices",
     "start-up",
@@ -345,6 +368,11 @@ def main() -> None:
             ),
             "mels": lambda: bench_sound(large, params, "10 s") + bench_sound(own, params, label),
             "masks": lambda: bench_masks(small, params, "10 s 360p") + bench_masks(own, params, label),
+            "mouths": lambda: (
+                bench_mouths(large, params, "10 s 1080p")
+                + bench_mouths(small, params, "10 s 360p")
+                + bench_mouths(own, params, label)
+            ),
             "loading": bench_loading,
             "workers": lambda: bench_workers(large),
             "start-up": lambda: bench_start_up(folder, heads),

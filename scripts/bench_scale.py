@@ -90,31 +90,33 @@ def timed_stage(stage: str, folder: Path, workers: int = 2) -> Timed:
     return Timed(time.perf_counter() - start, main, worker)
 
 
-def start_up_s(stage: str, folder: Path) -> float:
-    """From the start of a stage's process to the first of two equal videos, in one worker.
+def start_up(stage: str, folder: Path) -> tuple[float, Timed]:
+    """Seconds from the start of a stage's process to the first of two equal videos, in one worker; and the whole run.
 
     What a worker loads for its first video belongs to its start: of the first video's time, as much as the second takes
     is its own.
     """
     start = time.time()
-    timed_stage(stage, folder, workers=1)
+    run = timed_stage(stage, folder, workers=1)
     notes = (folder / f"{stage}.notes").read_text().splitlines()
     (_, first_done), (second_begun, second_done) = (map(float, line.split()) for line in notes)
-    return first_done - (second_done - second_begun) - start
+    return first_done - (second_done - second_begun) - start, run
 
 
 def bench_start_up(folder: Path, heads: list[Path], rounds: int = ROUNDS) -> list[Row]:
-    """Each stage from the start of its process to its first video, all imports and models included."""
-    seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
+    """Each stage from the start of its process to its first video, all imports and models included; its memory."""
+    runs: dict[str, list[tuple[float, Timed]]] = {stage: [] for stage in STAGES}
     for number in range(rounds):
         place = folder / f"pair{number}"
         link_dataset(place, heads[:1], 2)
         for stage in STAGES:
-            seconds[stage].append(start_up_s(stage, place))
-    return [
-        Row(f"{stage}, start-up to the first video", spread(seconds[stage]), "", "8 s" if torch else "3 s")
-        for stage, torch in STAGES.items()
-    ]
+            runs[stage].append(start_up(stage, place))
+    rows = []
+    for stage, torch in STAGES.items():
+        seconds, (*_, last) = [each for each, _ in runs[stage]], [run for _, run in runs[stage]]
+        what = f"{stage}, start-up to the first video"
+        rows.append(Row(what, spread(seconds), last.memory(), "8 s" if torch else "3 s"))
+    return rows
 
 
 def bench_scaling(folder: Path, heads: list[Path], counts: tuple[int, int] = (50, 500)) -> list[Row]:

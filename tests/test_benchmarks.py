@@ -41,13 +41,18 @@ def test_the_gpu_benchmark_draws_crops_that_fill_its_batches(tmp_path: Path) -> 
 def test_a_start_up_ends_where_the_first_video_would_begin_if_all_were_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stage(name: str, folder: Path, workers: int) -> None:
+    whole = bench_scale.Timed(8.5, 200.0, 700.0)
+
+    def stage(name: str, folder: Path, workers: int) -> bench_scale.Timed:
         assert workers == 1
         now = time.time()  # the first video takes 5 s, of which a second one needs 2
         (folder / f"{name}.notes").write_text(f"{now + 1} {now + 6}\n{now + 6} {now + 8}\n")
+        return whole
 
     monkeypatch.setattr(bench_scale, "timed_stage", stage)
-    assert bench_scale.start_up_s("faces", tmp_path) == pytest.approx(4.0, abs=0.2)
+    seconds, run = bench_scale.start_up("faces", tmp_path)
+    assert seconds == pytest.approx(4.0, abs=0.2)
+    assert run is whole
 
 
 def test_a_noted_work_writes_down_each_of_its_calls(tmp_path: Path) -> None:
