@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import cv2
@@ -20,11 +21,11 @@ import pyarrow as pa
 
 from scripts.bench_choices import agreement, choices, faces_task, has_weights
 from scripts.bench_loading import bench_loading
-from scripts.bench_scale import bench_memory, bench_scaling, bench_start_up
-from scripts.measure import ROUNDS, Row, in_turn, machine, pace, ratio, spread, table
+from scripts.bench_scale import bench_memory, bench_scaling, bench_start_up, pace
+from scripts.measure import ROUNDS, Row, in_turn, machine, ratio, spread, table
 from stages.datasets.generator import GenerateSource, generate
 from stages.errors import MediaError
-from stages.host import cpu_count, use_one_thread
+from stages.host import cpu_count, one_thread
 from stages.media.video import centres, probe
 from stages.params import Params, load
 from stages.per_video import Video
@@ -83,7 +84,6 @@ def bench_faces(clips: list[Path], params: Params, label: str, aim: str) -> list
     """faces against decoding alone, one worker's share: one thread each."""
     from stages.faces.extraction import crop_video
 
-    use_one_thread()
     real_s = sum(probe(clip).duration_s or 0.0 for clip in clips)
     rows = []
     for finder in ("mtcnn", "retinaface-mobilenet0.25", "retinaface-resnet50"):
@@ -168,7 +168,6 @@ def bench_mouths(clips: list[Path], params: Params, label: str) -> list[Row]:
     from stages.faces.extraction import crop_video
     from stages.mouths.crops import crop_mouths
 
-    use_one_thread()
     settings = params.faces.model_copy(update={"detector": "mtcnn"})
     found = [(video, crop_video(video, None, settings).table) for video in as_videos(clips)]
     found = [(video, table) for video, table in found if table.num_rows]
@@ -322,6 +321,7 @@ def pairs(head: str, rows: list[Row]) -> list[str]:
     return [f"| {head} | the other way takes |", "|---|---|", *(f"| {row.what} | {row.ratio} |" for row in rows)]
 
 
+ALL_THREADS = {"evaluate"}  # of what runs in this process; all else is one worker's share
 SECTIONS = (
     "faces",
     "mels",
@@ -341,7 +341,7 @@ SECTIONS = (
 def main() -> None:
     """Make clips, measure, write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=Path, help="measure faces, mels and masks on this folder's films too")
+    parser.add_argument("--clips", type=Path, help="measure faces, mels, masks and mouths on this folder's films too")
     parser.add_argument("--only", nargs="*", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--predict", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -382,11 +382,12 @@ def main() -> None:
             "repro": bench_repro,
         }
         for section in [section for section in SECTIONS if section in options.only]:
-            if section == "choices":
-                kept, dropped = choices(large, params)
-            else:
-                rows += (found := sections[section]())
-                print(*found, sep="\n", file=sys.stderr, flush=True)
+            with nullcontext() if section in ALL_THREADS else one_thread():
+                if section == "choices":
+                    kept, dropped = choices(large, params)
+                else:
+                    rows += (found := sections[section]())
+                    print(*found, sep="\n", file=sys.stderr, flush=True)
             if set(options.only) == set(SECTIONS):  # what is measured is not lost when the rest fails
                 DOCUMENT.write_text(document(rows, kept, dropped), encoding="utf-8")
     print(document(rows, kept, dropped))

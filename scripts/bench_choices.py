@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from scripts.measure import ROUNDS, Row, in_turn, pace, ratio
+from scripts.bench_scale import pace
+from scripts.measure import ROUNDS, Row, in_turn, ratio
 from stages.faces.extraction import crop_video, settings_of
 from stages.faces.finders import build_finder, iou
 from stages.host import cpu_count
@@ -104,6 +105,7 @@ def faces_task(path: Path) -> None:
 def _crowded_task(path: Path) -> None:
     threadpool_limits(cpu_count())
     torch.set_num_threads(cpu_count())
+    cv2.setNumThreads(cpu_count())
     faces_task(path)
 
 

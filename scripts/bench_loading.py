@@ -19,7 +19,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from scripts.measure import Row, in_turn, ratio, spread, table
-from stages.host import tune_allocator, use_one_thread
+from stages.host import one_thread, tune_allocator
 from stages.loading.batches import LoaderSettings, make_loader, to_inputs
 from stages.loading.crops import CropDataset
 from stages.loading.index import load_crops, load_videos
@@ -109,9 +109,8 @@ def bench_loading(stored: int = STORED, rounds: int = ROUNDS) -> list[Row]:
         rounds: that count; one more goes before.
     """
     tune_allocator()  # as the train stage does; both ways gain by it
-    use_one_thread()
     rows = []
-    with tempfile.TemporaryDirectory() as name:
+    with one_thread(), tempfile.TemporaryDirectory() as name:
         encoded = write_crops(Path(name), side=stored)
         for workers in (0, 2):
             ours, plain = in_turn(our_way(Path(name), workers), plain_way(encoded, workers), rounds)

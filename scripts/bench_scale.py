@@ -1,4 +1,7 @@
-"""Stages as whole processes: start-up, few videos against many, one video more, memory. A part of `make bench`."""
+"""Stages as whole processes and in workers: start-up, pace, few videos against many, one video more, memory.
+
+A part of `make bench`.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,15 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from scripts.measure import ROUNDS, Row, peak_mb, ratio, spread
+from stages.engine import run
 from stages.params import EngineParams, load
 from stages.per_video import run_room
 from stages.schema import VIDEOS
@@ -54,7 +59,7 @@ def link_dataset(folder: Path, heads: list[Path], count: int) -> None:
 
 @dataclass(frozen=True)
 class Noted:
-    """A room's work that writes down when each video was begun and done (s since the epoch)."""
+    """Work for the engine that writes down who did it and when it was begun and done (s since the epoch)."""
 
     work: Callable[..., Any]
     notes: Path
@@ -64,8 +69,27 @@ class Noted:
         begun = time.time()
         result = self.work(*args)
         with self.notes.open("a") as file:
-            file.write(f"{begun} {time.time()}\n")
+            file.write(f"{os.getpid()} {begun} {time.time()}\n")
         return result
+
+
+def read_notes(path: Path) -> list[tuple[int, float, float]]:
+    """Process, beginning and end of each call of a Noted work, in the order of their ends."""
+    lines = (line.split() for line in path.read_text().splitlines())
+    return sorted(((int(pid), float(begun), float(done)) for pid, begun, done in lines), key=lambda note: note[2])
+
+
+def pace(work: Callable[[Any], object], tasks: Sequence[Any], workers: int) -> float:
+    """Tasks a second through the engine: each worker's own pace from its first result to its last, summed."""
+    with tempfile.TemporaryDirectory() as name:
+        notes = Path(name) / "notes"
+        for outcome in run(Noted(work, notes), tasks, EngineParams(workers=workers), label=f"{workers} workers"):
+            if outcome.status != "ok":
+                raise RuntimeError(f"{outcome.task}: {outcome.status}: {outcome.reason}")
+        ends: dict[int, list[float]] = {}
+        for pid, _, done in read_notes(notes):
+            ends.setdefault(pid, []).append(done)
+    return sum((len(times) - 1) / (times[-1] - times[0]) for times in ends.values() if len(times) > 1)
 
 
 def print_stage(stage: str, folder: Path, workers: int) -> None:
@@ -98,8 +122,7 @@ def start_up(stage: str, folder: Path) -> tuple[float, Timed]:
     """
     start = time.time()
     run = timed_stage(stage, folder, workers=1)
-    notes = (folder / f"{stage}.notes").read_text().splitlines()
-    (_, first_done), (second_begun, second_done) = (map(float, line.split()) for line in notes)
+    (_, _, first_done), (_, second_begun, second_done) = read_notes(folder / f"{stage}.notes")
     return first_done - (second_done - second_begun) - start, run
 
 

@@ -9,9 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.engine import run
 from stages.host import cpu_count
-from stages.params import EngineParams
 
 ROUNDS = 3
 
@@ -45,20 +43,6 @@ def in_turn(a: Callable[[], object], b: Callable[[], object], rounds: int = ROUN
             if number:
                 into.append(time.perf_counter() - start)
     return times
-
-
-def pace(work: Callable[[Path], object], tasks: Sequence[Path], workers: int) -> float:
-    """Tasks a second through the engine.
-
-    Counted from the second result on to the last of an even number: two workers in step then count the same tasks as
-    two in turn.
-    """
-    ends = []
-    for outcome in run(work, tasks, EngineParams(workers=workers), label=f"{workers} workers"):
-        if outcome.status != "ok":
-            raise RuntimeError(f"{outcome.task}: {outcome.reason}")
-        ends.append(time.perf_counter())
-    return (len(ends) - 2) / (ends[-1] - ends[1])
 
 
 def ratio(a: list[float], b: list[float]) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 # Kernels picked by processor type round differently. Everything up to AVX2 is allowed, nothing beyond it, so that two
 # machines agree. Each is read when its library loads; a value that the user has set stands.
@@ -65,13 +66,13 @@ def tune_allocator() -> None:
 
 
 def use_one_thread() -> Callable[[], None]:
-    """Let OpenCV, OpenBLAS, OpenMP and, where it is loaded, PyTorch compute on one thread in this process from now on.
+    """Let OpenCV, OpenBLAS, OpenMP (for the calling thread) and, where it is loaded, PyTorch compute on one thread.
 
     Libraries read their environment variables once, when they are loaded; these are told. Of what is loaded later, a
     worker's environment takes care.
 
     Returns:
-        A function that gives them back the threads that they had.
+        A function that gives them back the threads that they had, to be called by the same thread.
     """
     import cv2
     from threadpoolctl import threadpool_limits
@@ -79,17 +80,28 @@ def use_one_thread() -> Callable[[], None]:
     torch = sys.modules.get("torch")
     opencv, pytorch = cv2.getNumThreads(), torch.get_num_threads() if torch else 1
     limits = threadpool_limits(1)
-    cv2.setNumThreads(1)
+    limits.__enter__()  # only its end lets another thread set OpenBLAS again
+    cv2.setNumThreads(0)  # none beside the calling one; 1 would wait for a pool's threads, which a fork leaves behind
     if torch:
         torch.set_num_threads(1)
 
     def give_back() -> None:
-        limits.restore_original_limits()
+        limits.__exit__(None, None, None)
         cv2.setNumThreads(opencv)
         if torch:
             torch.set_num_threads(pytorch)
 
     return give_back
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """`use_one_thread` for a while."""
+    give_back = use_one_thread()
+    try:
+        yield
+    finally:
+        give_back()
 
 
 def cpu_count() -> int:

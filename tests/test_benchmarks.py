@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def test_a_start_up_ends_where_the_first_video_would_begin_if_all_were_loaded(
     def stage(name: str, folder: Path, workers: int) -> bench_scale.Timed:
         assert workers == 1
         now = time.time()  # the first video takes 5 s, of which a second one needs 2
-        (folder / f"{name}.notes").write_text(f"{now + 1} {now + 6}\n{now + 6} {now + 8}\n")
+        (folder / f"{name}.notes").write_text(f"7 {now + 1} {now + 6}\n7 {now + 6} {now + 8}\n")
         return whole
 
     monkeypatch.setattr(bench_scale, "timed_stage", stage)
@@ -58,6 +59,16 @@ def test_a_start_up_ends_where_the_first_video_would_begin_if_all_were_loaded(
 def test_a_noted_work_writes_down_each_of_its_calls(tmp_path: Path) -> None:
     noted = bench_scale.Noted(lambda a, b: a + b, tmp_path / "notes")
     assert [noted(1, 2), noted(3, 4)] == [3, 7]
-    times = [float(word) for word in (tmp_path / "notes").read_text().split()]
-    assert len(times) == 4
-    assert times == sorted(times)
+    (mine, begun, done), (again, begun_again, done_again) = bench_scale.read_notes(tmp_path / "notes")
+    assert mine == again == os.getpid()
+    assert begun <= done <= begun_again <= done_again
+
+
+def test_the_pace_of_two_workers_is_the_sum_of_theirs() -> None:
+    assert bench_scale.pace(time.sleep, [0.2] * 8, 1) == pytest.approx(5.0, rel=0.2)
+    assert bench_scale.pace(time.sleep, [0.2] * 24, 2) == pytest.approx(10.0, rel=0.2)
+
+
+def test_the_pace_counts_no_task_that_failed() -> None:
+    with pytest.raises(RuntimeError, match="never: failed"):
+        bench_scale.pace(time.sleep, ["never"], 1)

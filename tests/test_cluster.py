@@ -146,7 +146,7 @@ def test_a_stage_writes_the_bytes_of_the_local_engine_though_a_worker_is_killed(
 
 
 def slow_square(number: int) -> tuple[int, int]:
-    time.sleep(0.5)
+    time.sleep(0.25)
     return number * number, os.getppid()
 
 
@@ -163,13 +163,15 @@ if __name__ == "__main__":
     second = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     engine = EngineParams(name="ray", address=cluster.address, workers=2, timeout_s=60, memory_limit_mb=1500)
-    found = []
-    for outcome in run(slow_square, list(range(24)), engine, label="test"):
+    found, removed = [], False
+    for outcome in run(slow_square, list(range(60)), engine, label="test"):
         found.append(outcome.value)
-        if len(found) == 8:
+        if not removed and len({worker for _, worker in found}) == 2:  # both nodes are at work
             cluster.remove_node(second, allow_graceful=False)
-    assert [value for value, _ in found] == [number * number for number in range(24)], found
-    assert len({worker for _, worker in found}) >= 2, found
+            removed = True
+    assert removed
+    assert [value for value, _ in found] == [number * number for number in range(60)], found
+    assert len({worker for _, worker in found[-8:]}) == 1, found
     ray.shutdown()
     cluster.shutdown()
 """

@@ -12,13 +12,10 @@ import time
 from multiprocessing import resource_tracker
 from pathlib import Path
 
-import cv2
 import pytest
-from threadpoolctl import threadpool_info
 
 from stages.engine import run, worker_count
 from stages.errors import MediaError, UserError
-from stages.host import use_one_thread
 from stages.params import EngineParams
 
 
@@ -128,9 +125,15 @@ def test_a_killed_run_leaves_no_worker_behind(tmp_path: Path) -> None:
 
 
 THREADED = """
+import sys
+
 import cv2, numpy, scipy.fft
 
+if "torch" in sys.argv:
+    import torch
+
 from stages.engine import run
+from stages.host import one_thread
 from stages.params import EngineParams
 
 
@@ -149,31 +152,51 @@ if __name__ == "__main__":
     assert outcome.status == "ok", outcome
     assert len(outcome.value) >= 4, outcome
     assert set(outcome.value.values()) == {1}, outcome
+    before = threads(0)
+    assert min(before.values()) > 1, before
+    with one_thread():
+        assert set(threads(0).values()) == {1}, threads(0)
+    assert threads(0) == before, (before, threads(0))
 """
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="libraries take one thread anyway on one processor")
-def test_a_worker_computes_on_one_thread_whatever_the_main_module_imports(tmp_path: Path) -> None:
+@pytest.mark.parametrize("brought", ["torch", "nothing"])
+def test_a_worker_computes_on_one_thread_whatever_the_main_module_imports(tmp_path: Path, brought: str) -> None:
     """A spawned worker imports the caller's main module first, before its environment is set."""
     script = tmp_path / "script.py"
     script.write_text(THREADED)
     env = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    root = str(Path(__file__).parents[1])
-    command = [sys.executable, str(script)]
-    done = subprocess.run(command, env={**env, "PYTHONPATH": root}, capture_output=True, text=True, check=False)
+    command = [sys.executable, str(script), brought]
+    env["PYTHONPATH"] = str(Path(__file__).parents[1])
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_threads_are_given_back() -> None:
-    before = {library["filepath"]: library["num_threads"] for library in threadpool_info()}, cv2.getNumThreads()
-    give_back = use_one_thread()
-    assert {library["num_threads"] for library in threadpool_info()} == {1}
-    assert cv2.getNumThreads() == 1
-    give_back()
-    assert (
-        {library["filepath"]: library["num_threads"] for library in threadpool_info()},
-        cv2.getNumThreads(),
-    ) == before
+FORKED = """
+import multiprocessing
+
+import cv2, numpy
+
+from stages.host import use_one_thread
+
+picture = numpy.zeros((2000, 2000, 3), numpy.uint8)
+for _ in range(20):
+    cv2.setNumThreads(4)
+    cv2.GaussianBlur(picture, (31, 31), 5)  # OpenCV's own threads are there now
+    child = multiprocessing.get_context("fork").Process(target=use_one_thread)
+    child.start()
+    child.join(20)
+    code = child.exitcode
+    child.kill()  # or this process would wait for it at its end
+    assert code == 0, code
+"""
+
+
+def test_a_forked_process_of_one_thread_does_not_wait_for_threads_that_are_not_there() -> None:
+    command, root = [sys.executable, "-c", FORKED], Path(__file__).parents[1]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_auto_takes_the_processors_that_may_be_used() -> None:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from stages.host import use_one_thread
 from stages.loading.crops import RawBatch
 from stages.loading.sampler import BatchPlan
 
@@ -63,7 +62,10 @@ def _as_is(batch: RawBatch) -> RawBatch:
 
 
 def _prepare_worker(_: int) -> None:
-    use_one_thread()
+    import cv2
+
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
 
 
 def to_inputs(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from stages.bundle import FOLDER, BundleInfo, load, read_info
 from stages.engine import Outcome, run
 from stages.errors import MediaError, UserError
 from stages.evaluate.decision import Combination, decide, read_validation
-from stages.host import use_one_thread
+from stages.host import one_thread
 from stages.params import EngineParams
 from stages.predict.inputs import Input, expand
 from stages.predict.prediction import FrameScore, Prediction
@@ -133,8 +132,10 @@ class Predictor:
         if self._workers:
             yield from run(prepare, tasks, self._engine, label="reading")
             return
+        import torch  # noqa: F401  # loaded while a face is looked for, it would come with a thread a processor
+
         for task in tasks:
-            with _one_thread():
+            with one_thread():  # as in a worker
                 outcome = _attempt(prepare, task)
             yield outcome
 
@@ -210,18 +211,6 @@ def _attempt(work: Callable[[Task], Prepared], task: Task) -> Outcome[Task, Prep
         raise
     except Exception as error:  # as the engine does: one file's unforeseen trouble must not lose the others
         return Outcome(task, None, "failed", f"{type(error).__name__}: {error}"[:500])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """As in a worker process: the stages' bytes are made by one thread."""
-    import torch  # noqa: F401  # or it would come with a thread a processor while a face is looked for
-
-    give_back = use_one_thread()
-    try:
-        yield
-    finally:
-        give_back()
 
 
 def _boxes(faces: pa.Table, frame_index: list[int]) -> list[tuple[float, float, float, float] | None]:

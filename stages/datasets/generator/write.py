@@ -13,7 +13,7 @@ from stages.datasets.generator.anatomy import Identity
 from stages.datasets.generator.layouts import WRITERS
 from stages.datasets.generator.plan import ClipPlan
 from stages.errors import UserError
-from stages.host import use_one_thread
+from stages.host import one_thread
 
 
 def write_dataset(
@@ -71,8 +71,8 @@ def write_dataset(
 def _render(clip: ClipPlan, people: dict[int, Identity], path: Path, crops: int) -> None:
     from stages.datasets.generator.clip import write_clip, write_crops
 
-    use_one_thread()
-    if crops:
-        write_crops(clip, people, path, count=crops, size=256)
-    else:
-        write_clip(clip, people, path)
+    with one_thread():
+        if crops:
+            write_crops(clip, people, path, count=crops, size=256)
+        else:
+            write_clip(clip, people, path)
