@@ -135,8 +135,10 @@ def bench_sound(clips: list[Path], params: Params, label: str) -> list[Row]:
         return []
     seconds = sum(decode_audio(clip, params.mels.sample_rate).duration_s for clip in clips)
 
+    videos = as_videos(clips)
+
     def work() -> None:
-        for video in as_videos(clips):
+        for video in videos:
             mel_video(video, params.mels)
 
     def floor() -> None:
@@ -205,13 +207,14 @@ def print_predict(clip: str) -> None:
 
     detector = load_detector()
     path = Path(clip)
+    (video,) = as_videos([path])
     _, prepared = detector.inspect(path)
     if prepared is None:
         return
     index = detector.index([prepared])
 
     def parts() -> None:
-        crop_video(as_videos([path])[0], None, detector.preparation.faces)
+        crop_video(video, None, detector.preparation.faces)
         detector.scorer.score(index)
 
     for times in in_turn(lambda: detector.predict(path), parts, rounds=2):
