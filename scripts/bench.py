@@ -151,31 +151,35 @@ def bench_sound(clips: list[Path], params: Params, label: str) -> list[Row]:
     return [Row(f"mels, {label}", spread(real, "x real time"), against, "350 x real time; 1.3 x")]
 
 
-def bench_masks(clips: list[Path], params: Params, label: str) -> list[Row]:
-    """Crops a second of the masks stage on one core."""
+def with_faces(clips: list[Path], params: Params) -> list[tuple[Video, pa.Table]]:
+    """The clips in which there is a face, with their rows of the faces table."""
     from stages.faces.extraction import crop_video
-    from stages.masks.crops import mask_video
 
     settings = params.faces.model_copy(update={"detector": "mtcnn"})
-    tables: list[tuple[Video, pa.Table]] = [(v, crop_video(v, None, settings).table) for v in as_videos(clips)]
-    count = sum(table.num_rows for _, table in tables)
-    if not count:
+    found = [(video, crop_video(video, None, settings).table) for video in as_videos(clips)]
+    return [(video, table) for video, table in found if table.num_rows]
+
+
+def bench_masks(clips: list[Path], params: Params, label: str) -> list[Row]:
+    """Crops a second of the masks stage on one core."""
+    from stages.masks.crops import mask_video
+
+    found = with_faces(clips, params)
+    if not found:
         return []
-    times, _ = in_turn(lambda: [mask_video(v, table, params.masks) for v, table in tables], lambda: None)
+    count = sum(table.num_rows for _, table in found)
+    times, _ = in_turn(lambda: [mask_video(video, table, params.masks) for video, table in found], lambda: None)
     return [Row(f"masks, {label}", spread([count / value for value in times], "crops a second"), "", "150 on one core")]
 
 
 def bench_mouths(clips: list[Path], params: Params, label: str) -> list[Row]:
     """The mouths stage against decoding alone, one worker's share; clips without a face are left out."""
-    from stages.faces.extraction import crop_video
     from stages.mouths.crops import crop_mouths
 
-    settings = params.faces.model_copy(update={"detector": "mtcnn"})
-    found = [(video, crop_video(video, None, settings).table) for video in as_videos(clips)]
-    found = [(video, table) for video, table in found if table.num_rows]
+    found = with_faces(clips, params)
     if not found:
         return []
-    real_s = sum(probe(video.path).duration_s or 0.0 for video, _ in found)
+    real_s = sum(video.duration_s or 0.0 for video, _ in found)
 
     def floor() -> None:
         for video, _ in found:
@@ -190,11 +194,11 @@ def _decode_task(path: Path) -> None:
     decode_alone(path, load().faces.frames_per_video)
 
 
-def bench_workers(clips: list[Path], rounds: int = ROUNDS) -> list[Row]:
+def bench_workers(clips: list[Path]) -> list[Row]:
     """Videos a second through the engine with one and with two workers, of faces and of decoding alone."""
     rows = []
     for what, work, aim in (("faces", faces_task, "1.8 x"), ("decoding alone", _decode_task, "")):
-        one, two = zip(*((pace(work, clips * 4, 1), pace(work, clips * 4, 2)) for _ in range(rounds)), strict=True)
+        one, two = zip(*((pace(work, clips * 4, 1), pace(work, clips * 4, 2)) for _ in range(ROUNDS)), strict=True)
         label = f"{what}, 10 s 1080p, two workers; against one"
         rows.append(Row(label, spread(list(two), "videos a second"), ratio(list(two), list(one)), aim))
     return rows

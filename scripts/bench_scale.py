@@ -121,9 +121,9 @@ def start_up(stage: str, folder: Path) -> tuple[float, Timed]:
     is its own.
     """
     start = time.time()
-    run = timed_stage(stage, folder, workers=1)
+    whole = timed_stage(stage, folder, workers=1)
     (_, _, first_done), (_, second_begun, second_done) = read_notes(folder / f"{stage}.notes")
-    return first_done - (second_done - second_begun) - start, run
+    return first_done - (second_done - second_begun) - start, whole
 
 
 def bench_start_up(folder: Path, heads: list[Path], rounds: int = ROUNDS) -> list[Row]:
@@ -136,9 +136,8 @@ def bench_start_up(folder: Path, heads: list[Path], rounds: int = ROUNDS) -> lis
             runs[stage].append(start_up(stage, place))
     rows = []
     for stage, torch in STAGES.items():
-        seconds, (*_, last) = [each for each, _ in runs[stage]], [run for _, run in runs[stage]]
-        what = f"{stage}, start-up to the first video"
-        rows.append(Row(what, spread(seconds), last.memory(), "8 s" if torch else "3 s"))
+        seconds, memory = [each for each, _ in runs[stage]], runs[stage][-1][1].memory()
+        rows.append(Row(f"{stage}, start-up to the first video", spread(seconds), memory, "8 s" if torch else "3 s"))
     return rows
 
 
