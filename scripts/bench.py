@@ -25,7 +25,7 @@ from scripts.bench_scale import bench_memory, bench_scaling, bench_start_up, pac
 from scripts.measure import ROUNDS, Row, in_turn, machine, ratio, spread, table
 from stages.datasets.generator import GenerateSource, generate
 from stages.errors import MediaError
-from stages.host import cpu_count, one_thread
+from stages.host import cpu_count, one_thread, tune_allocator
 from stages.media.video import centres, probe
 from stages.params import Params, load
 from stages.per_video import Video
@@ -309,8 +309,8 @@ def document(rows: list[Row], kept: list[Row], dropped: list[Row]) -> str:
         "# Benchmarks",
         "",
         "Written by `make bench`; medians with their range over several rounds. Each ratio is of two measurements made",
-        "in turn in the same run, so that it holds when the machine's speed drifts. A process has a thread a library,",
-        "and so has the decoding that faces is compared with.",
+        "in turn in the same run, so that it holds when the machine's speed drifts. A process has a thread a library",
+        "and keeps freed memory, as a worker does, and so has the decoding that faces is compared with.",
         "",
         machine(),
         "",
@@ -356,6 +356,7 @@ def main() -> None:
         print_predict(options.predict)
         return
     params = load()
+    tune_allocator()  # as a worker does
     rows: list[Row] = []
     kept: list[Row] = []
     dropped: list[Row] = []

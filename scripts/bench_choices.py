@@ -6,10 +6,11 @@ that nobody has to try them again.
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -19,10 +20,11 @@ import av
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from threadpoolctl import threadpool_limits
 
 from scripts.bench_scale import pace
-from scripts.measure import ROUNDS, Row, in_turn, ratio
+from scripts.measure import ROUNDS, Row, in_turn, ratio, seconds
 from stages.faces.extraction import crop_video, settings_of
 from stages.faces.finders import build_finder, iou
 from stages.host import cpu_count
@@ -121,6 +123,17 @@ def has_weights(finder: str) -> bool:
     return finder == "mtcnn" or (Path("models/weights") / f"{finder}.pth").exists()
 
 
+@contextmanager
+def swapped(owner: Any, name: str, other: object) -> Iterator[None]:
+    """Another value of an attribute for a while."""
+    own = getattr(owner, name)
+    setattr(owner, name, other)
+    try:
+        yield
+    finally:
+        setattr(owner, name, own)
+
+
 def batched(find: Callable[..., object], frames: list[Rgb], size: int, **how: bool) -> None:
     """Find faces batch by batch."""
     rest = iter(frames)
@@ -133,20 +146,50 @@ def searching(clip: Path, params: Params) -> list[Row]:
     decoded = sample_frames(clip, params.faces.frames_per_video).frames
     frames = [frame.shrunk(params.faces.detect_long_side) for frame in decoded]
     full = [frame.rgb for frame in decoded]
-    mtcnn = build_finder("mtcnn", settings_of(params.faces))
-    rows = [
+    rows = mtcnn(frames, full, params)
+    return rows + (retinaface(frames, params) if has_weights(SMALL) else [])
+
+
+def mtcnn(frames: list[Rgb], full: list[Rgb], params: Params) -> list[Row]:
+    """Ways of mtcnn."""
+    from stages import weights
+    from stages.faces import mtcnn as module
+
+    finder: Any = build_finder("mtcnn", settings_of(params.faces))
+    states = [weights.load_state(weights.locate(f"mtcnn-{net}")) for net in ("pnet", "rnet", "onet")]
+    with swapped(module, "_widen", lambda state: state):
+        narrow: Any = module.MtcnnFinder(settings_of(params.faces), *states)
+
+    def ours() -> None:
+        batched(finder.find, frames, finder.batch_size)
+
+    def in_eights() -> None:  # by_size parts what it is given by the finder's batch size
+        with swapped(finder, "batch_size", 8):
+            batched(finder.find, frames, 8)
+
+    def with_places() -> None:
+        with swapped(module, "pool3", lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True)):
+            ours()
+
+    return [
         compared(
             f"mtcnn at {params.faces.detect_long_side} px; at 1920",
-            lambda: batched(mtcnn.find, frames, mtcnn.batch_size),
-            lambda: batched(mtcnn.find, full, mtcnn.batch_size),
+            ours,
+            lambda: batched(finder.find, full, finder.batch_size),
         ),
         compared(
             "mtcnn, large faces first; all sizes at once",
-            lambda: batched(mtcnn.find, frames, mtcnn.batch_size),
-            lambda: batched(mtcnn.find, frames, mtcnn.batch_size, thorough=True),
+            ours,
+            lambda: batched(finder.find, frames, finder.batch_size, thorough=True),
+        ),
+        compared(f"mtcnn, batches of {finder.batch_size}; of 8", ours, in_eights),
+        compared("mtcnn, pooling by comparisons; by max_pool2d", ours, with_places),
+        compared(
+            "mtcnn, first channels that fill a vector; 10 of them",
+            ours,
+            lambda: batched(narrow.find, frames, narrow.batch_size),
         ),
     ]
-    return rows + (retinaface(frames, params) if has_weights(SMALL) else [])
 
 
 def retinaface(frames: list[Rgb], params: Params) -> list[Row]:
@@ -155,12 +198,8 @@ def retinaface(frames: list[Rgb], params: Params) -> list[Row]:
     from stages.faces import retinaface as module
 
     finder: Any = build_finder(SMALL, settings_of(params.faces))
-    unfolded = module.fold_batch_norm
-    try:
-        module.fold_batch_norm = lambda network: network.eval()
+    with swapped(module, "fold_batch_norm", lambda network: network.eval()):
         plain: Any = module.MobileNetFinder(settings_of(params.faces), weights.load_state(weights.locate(SMALL)))
-    finally:
-        module.fold_batch_norm = unfolded
 
     def find_anew(part: list[Rgb]) -> None:
         module.anchors.cache_clear()
@@ -169,12 +208,9 @@ def retinaface(frames: list[Rgb], params: Params) -> list[Row]:
     def ours() -> None:
         batched(finder.find, frames, finder.batch_size)
 
-    def in_pairs() -> None:  # by_size parts what it is given by the finder's batch size
-        size, finder.batch_size = finder.batch_size, 2
-        try:
+    def in_pairs() -> None:
+        with swapped(finder, "batch_size", 2):
             batched(finder.find, frames, 2)
-        finally:
-            finder.batch_size = size
 
     return [
         compared(
@@ -220,37 +256,69 @@ def sound(clip: Path, params: Params) -> tuple[list[Row], list[Row]]:
     return [kept], [dropped]
 
 
-def print_step(*, tuned: bool, channels_last: bool) -> None:
-    """Print the seconds of a training step of xception; a process each time, as the allocator is the process's own."""
-    from stages.detectors import registry
-    from stages.host import tune_allocator
+def print_time(work: str, clip: str, *, tuned: bool, channels_last: bool = False) -> None:
+    """Print the seconds that some work takes; in a process of its own, as the allocator is the process's.
+
+    Args:
+        work: `faces` or `mels` of a clip, or `training`, a step of xception.
+        clip: a film, for the first two.
+        tuned: keep freed memory.
+        channels_last: the memory layout of the training.
+    """
+    from stages.host import one_thread, tune_allocator
+    from stages.mels.spectrogram import mel_video
 
     if tuned:
         tune_allocator()
+    if work == "training":
+        print(statistics.median(_steps(channels_last)[1:]))
+        return
+    params, path = load(), Path(clip)
+    video = Video(path.name, path, path.name, True, None)
+    do = (lambda: faces_task(path)) if work == "faces" else (lambda: mel_video(video, params.mels))
+    with one_thread():
+        print(statistics.median([seconds(do) for _ in range(4 if work == "faces" else 40)][1:]))
+
+
+def _steps(channels_last: bool) -> list[float]:
+    """Seconds of training steps."""
+    from stages.detectors import registry
+
     detector = registry.build("xception", {"pretrained": False})
     detector.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
     batch = detector.example_batch(TRAINING_BATCH)
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
+
+    def step() -> None:
         detector.loss(detector(batch), batch)["loss"].backward()
         detector.zero_grad(set_to_none=True)
-        times.append(time.perf_counter() - start)
-    print(min(times[1:]))
+
+    return [seconds(step) for _ in range(3)]
 
 
-def training() -> list[Row]:
-    """What the allocator and the memory layout gain a training step on a CPU."""
-    ways = {"ours": ["tuned", "last"], "plain memory": ["last"], "channels first": ["tuned"]}
-    times: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(2):
-        for way, words in ways.items():
-            command = [sys.executable, "-m", "scripts.bench_choices", *words]
+def in_processes(words: dict[str, list[str]], rounds: int) -> dict[str, list[float]]:
+    """Seconds that print_time prints for each way's words, in turn."""
+    times: dict[str, list[float]] = {way: [] for way in words}
+    for _ in range(rounds):
+        for way, arguments in words.items():
+            command = [sys.executable, "-m", "scripts.bench_choices", *arguments]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             times[way].append(float(done.stdout))
+    return times
+
+
+def allocation(clip: Path) -> list[Row]:
+    """What it gains to keep freed memory, and what the memory layout gains a training step on a CPU."""
+    rows = []
+    for work in ("faces", "mels"):
+        times = in_processes({"ours": [work, str(clip), "tuned"], "plain": [work, str(clip)]}, ROUNDS)
+        what = f"{work} of a 1080p clip: freed memory kept; glibc's own thresholds"
+        rows.append(Row(what, "", ratio(times["plain"], times["ours"]), ""))
+    ways = {"ours": ["tuned", "last"], "plain": ["last"], "channels first": ["tuned"]}
+    times = in_processes({way: ["training", str(clip), *words] for way, words in ways.items()}, 2)
     what = f"training step of xception, {TRAINING_BATCH} images: "
     return [
-        Row(what + "freed memory kept; glibc's own thresholds", "", ratio(times["plain memory"], times["ours"]), ""),
+        *rows,
+        Row(what + "freed memory kept; glibc's own thresholds", "", ratio(times["plain"], times["ours"]), ""),
         Row(what + "channels last; first", "", ratio(times["channels first"], times["ours"]), ""),
     ]
 
@@ -285,9 +353,9 @@ def choices(clips: list[Path], params: Params) -> tuple[list[Row], list[Row]]:
     """All rows: what is kept, what was dropped."""
     clip = clips[0]
     frames, sounds = decoding(clip, params), sound(clip, params)
-    kept = [*frames[0], *searching(clip, params), threads(clips), *sounds[0], *training()]
+    kept = [*frames[0], *searching(clip, params), threads(clips), *sounds[0], *allocation(clip)]
     return kept, [*frames[1], *sounds[1]]
 
 
 if __name__ == "__main__":
-    print_step(tuned="tuned" in sys.argv, channels_last="last" in sys.argv)
+    print_time(*sys.argv[1:3], tuned="tuned" in sys.argv[3:], channels_last="last" in sys.argv[3:])

@@ -12,6 +12,8 @@ from pathlib import Path
 from stages.host import cpu_count
 
 ROUNDS = 3
+# What is quick is measured more often, until this many seconds or rounds.
+ENOUGH_S, MOST_ROUNDS = 10.0, 25
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,28 @@ def spread(values: list[float], unit: str = "s") -> str:
     return f"{middle} {unit} ({low} to {high})"
 
 
-def in_turn(a: Callable[[], object], b: Callable[[], object], rounds: int = ROUNDS) -> tuple[list[float], list[float]]:
-    """Seconds of two functions, called in turn after one call each that does not count."""
+def seconds(function: Callable[[], object]) -> float:
+    """How long a call takes."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def in_turn(
+    a: Callable[[], object], b: Callable[[], object], rounds: int = ROUNDS, most: int = MOST_ROUNDS
+) -> tuple[list[float], list[float]]:
+    """Seconds of two functions, called in turn after one call each that does not count.
+
+    Args:
+        rounds: calls of each that are made at least; more follow while all has taken less than ENOUGH_S.
+        most: calls that are made at most.
+    """
     times: tuple[list[float], list[float]] = ([], [])
-    for number in range(rounds + 1):
+    seconds(a)
+    seconds(b)
+    while len(times[0]) < rounds or (len(times[0]) < most and sum(map(sum, times)) < ENOUGH_S):
         for function, into in zip((a, b), times, strict=True):
-            start = time.perf_counter()
-            function()
-            if number:
-                into.append(time.perf_counter() - start)
+            into.append(seconds(function))
     return times
 
 

@@ -30,7 +30,7 @@ from pebble import ProcessExpired, ProcessPool
 from tqdm import tqdm
 
 from stages.errors import MediaError, UserError
-from stages.host import cpu_count, use_one_thread
+from stages.host import cpu_count, tune_allocator, use_one_thread
 from stages.params import EngineParams
 
 Task = TypeVar("Task")
@@ -253,12 +253,13 @@ def _guarded(work: Callable[[Any], Any], task: Any) -> Answer:
 
 
 def _prepare_worker(memory_limit_mb: int, started: Any) -> None:
-    """One thread a library, a memory limit, quiet decoders; Ctrl-C is the parent's to handle, its end ends this too."""
+    """One thread a library, freed memory kept, a memory limit; Ctrl-C is the parent's to handle, its end ends this."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
     limit_memory(memory_limit_mb)
+    tune_allocator()
     use_one_thread()  # the main module's imports came before these variables
     started.value = 1
 

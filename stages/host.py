@@ -1,5 +1,5 @@
 """What the machine is asked for: one instruction set and one thread for reproducible bytes, and an allocator that suits
-training.
+the large arrays of video and training.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def unpin_instruction_set() -> None:
 
 
 def tune_allocator() -> None:
-    """Let glibc keep freed blocks instead of returning them: page faults are half the time of CPU training.
+    """Let glibc keep freed blocks instead of returning them: page faults are half the time of CPU training, and a
+    tenth of that of decoding and conversion at 1080p.
 
     Raises the thresholds that MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_ and MALLOC_TOP_PAD_ name, from inside the
     process. Does nothing where the C library has no mallopt.

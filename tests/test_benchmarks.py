@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import bench_gpu, bench_scale
+from scripts import bench_gpu, bench_scale, measure
 from scripts.bench_loading import write_crops
 from scripts.measure import in_turn, ratio, spread
 from stages.engine import Outcome
@@ -24,8 +24,14 @@ def test_a_ratio_is_the_median_of_rounds_not_of_sums() -> None:
 
 def test_two_functions_are_called_in_turn_after_one_call_each_that_does_not_count() -> None:
     calls: list[str] = []
-    a, b = in_turn(lambda: calls.append("a"), lambda: calls.append("b"), rounds=2)
-    assert calls == ["a", "b"] * 3
+    a, b = in_turn(lambda: calls.append("a"), lambda: calls.append("b"), rounds=2, most=4)
+    assert calls == ["a", "b"] * 5
+    assert len(a) == len(b) == 4
+
+
+def test_what_takes_long_is_called_no_more_often_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "seconds", lambda _: measure.ENOUGH_S / 2)
+    a, b = in_turn(lambda: None, lambda: None, rounds=2)
     assert len(a) == len(b) == 2
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import islice
 from typing import Any
 
 import cv2
@@ -32,6 +31,8 @@ MAX_CANDIDATES = 4
 COORDINATE_STEPS, SCORE_STEPS = 4.0, 1000.0
 SAME_FACE_IOU = 0.3  # of two searches in one frame
 THUMBNAIL = (80, 45)  # px, for finding cuts
+# Of the frames that are held for one search: eight of 1080p.
+MAX_PIXELS = 8 * 1920 * 1080
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,27 @@ def weights_of(params: FacesParams) -> str:
 
 def search(frames: Iterator[Frame], finder: Finder, params: FacesParams) -> Iterator[Candidates]:
     """Find faces in batches of frames and cut every candidate out, so that the frames need not stay in memory."""
-    while batch := list(islice(frames, finder.batch_size)):
+    for batch in batches(frames, finder.batch_size):
         small = [frame.shrunk(params.detect_long_side) for frame in batch]
         for frame, shrunk, found in zip(batch, small, finder.find(small), strict=True):
             if shrunk.shape[:2] == (frame.height, frame.width):  # converted already
                 frame = Frame(frame.index, frame.time_s, RgbPicture(shrunk))
             yield _candidates(frame, shrunk, found, params)
+
+
+def batches(frames: Iterable[Frame], most: int) -> Iterator[list[Frame]]:
+    """Frames in lists of at most `most`, and of at most MAX_PIXELS in all unless one frame has more."""
+    batch: list[Frame] = []
+    pixels = 0
+    for frame in frames:
+        size = frame.width * frame.height
+        if batch and (len(batch) == most or pixels + size > MAX_PIXELS):
+            yield batch
+            batch, pixels = [], 0
+        batch.append(frame)
+        pixels += size
+    if batch:
+        yield batch
 
 
 def _candidates(frame: Frame, shrunk: Rgb, found: Detections, params: FacesParams) -> Candidates:

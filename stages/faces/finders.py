@@ -189,17 +189,16 @@ def suppress(boxes: Floats, scores: Floats, limit: float, *, of_smaller: bool = 
     boxes = boxes[order]
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])  # (N, N, 2)
     high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    overlap = np.prod(np.maximum(high - low, 0), axis=2)
+    sides = np.maximum(high - low, 0)
+    overlap = sides[..., 0] * sides[..., 1]
     areas = _area(boxes)
     base = np.minimum(areas[:, None], areas[None]) if of_smaller else areas[:, None] + areas[None] - overlap
-    beaten = overlap > limit * np.maximum(base, 1e-9)
+    beats = np.triu(overlap > limit * np.maximum(base, 1e-9), 1)  # row, the better box, and column
     alive = np.ones(len(order), bool)
-    kept: list[int] = []
-    for row in range(len(order)):
+    for row in np.flatnonzero(beats.any(axis=1)):
         if alive[row]:
-            kept.append(row)
-            alive &= ~beaten[row]
-    return order[np.array(kept, np.intp)]
+            alive[beats[row]] = False
+    return order[alive]
 
 
 def _area(boxes: Floats) -> Floats:

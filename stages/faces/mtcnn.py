@@ -32,11 +32,30 @@ STRIDE, CELL = 2, 12  # of the proposal network (px)
 MAX_CROPS = 64  # a call
 
 
-def _convolve(x: Tensor, state: dict[str, Tensor], number: int, pool: tuple[int, int] | None = None) -> Tensor:
-    """Convolution `number`, PReLU, and a max pool (kernel, stride) that keeps a last partial window."""
+def _convolve(x: Tensor, state: dict[str, Tensor], number: int) -> Tensor:
+    """Convolution `number` and PReLU."""
     x = F.conv2d(x, state[f"conv{number}.weight"], state[f"conv{number}.bias"])
-    x = F.prelu(x, state[f"prelu{number}.weight"])
-    return x if pool is None else F.max_pool2d(x, *pool, ceil_mode=True)
+    return F.prelu(x, state[f"prelu{number}.weight"])
+
+
+def pool2(x: Tensor) -> Tensor:
+    """The largest of 2 x 2, every 2 px; the last window may be partial."""
+    return F.max_pool2d(x, 2, 2, ceil_mode=True)
+
+
+def pool3(x: Tensor) -> Tensor:
+    """The largest of 3 x 3, every 2 px; the last window may be partial.
+
+    As max_pool2d, which takes three times as long: it also notes where each value came from.
+    """
+    for _ in range(2):  # down the rows, then across
+        even, odd = x[:, :, 0::2], x[:, :, 1::2]
+        best = torch.maximum(even[:, :, : odd.shape[2]], odd)
+        third = even[:, :, 1 : odd.shape[2] + 1]
+        inner = best[:, :, : third.shape[2]]
+        torch.maximum(inner, third, out=inner)
+        x = best.transpose(2, 3)
+    return x
 
 
 def _dense(x: Tensor, state: dict[str, Tensor], name: str) -> Tensor:
@@ -50,7 +69,7 @@ def _face_score(logits: Tensor) -> Tensor:
 
 def propose(x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """(B, 3, H, W) to face scores (B, h, w) and box corrections (B, 4, h, w), one place every 2 px."""
-    x = _convolve(x, state, 1, (2, 2))
+    x = pool2(_convolve(x, state, 1))
     x = _convolve(_convolve(x, state, 2), state, 3)
     logits = F.conv2d(x, state["conv4_1.weight"], state["conv4_1.bias"])
     return _face_score(logits), F.conv2d(x, state["conv4_2.weight"], state["conv4_2.bias"])
@@ -58,7 +77,8 @@ def propose(x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
 
 def refine(x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """(N, 3, 24, 24) to face scores (N,) and box corrections (N, 4)."""
-    x = _convolve(_convolve(x, state, 1, (3, 2)), state, 2, (3, 2))
+    x = pool3(_convolve(x, state, 1))
+    x = pool3(_convolve(x, state, 2))
     x = _convolve(x, state, 3)  # (N, 64, 3, 3)
     x = x.permute(0, 3, 2, 1).flatten(1)  # the weights' order: column, row, channel
     x = F.prelu(_dense(x, state, "4"), state["prelu4.weight"])
@@ -67,8 +87,10 @@ def refine(x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
 
 def finish(x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """(N, 3, 48, 48) to face scores (N,), box corrections (N, 4) and keypoints, five x then five y (N, 10)."""
-    x = _convolve(_convolve(x, state, 1, (3, 2)), state, 2, (3, 2))
-    x = _convolve(_convolve(x, state, 3, (2, 2)), state, 4)  # (N, 128, 3, 3)
+    x = pool3(_convolve(x, state, 1))
+    x = pool3(_convolve(x, state, 2))
+    x = pool2(_convolve(x, state, 3))
+    x = _convolve(x, state, 4)  # (N, 128, 3, 3)
     x = x.permute(0, 3, 2, 1).flatten(1)
     x = F.prelu(_dense(x, state, "5"), state["prelu5.weight"])
     return _face_score(_dense(x, state, "6_1")), _dense(x, state, "6_2"), _dense(x, state, "6_3")
@@ -79,6 +101,16 @@ def _take_raw_pixels(state: dict[str, Tensor]) -> dict[str, Tensor]:
     weight = state["conv1.weight"] / 128
     bias = state["conv1.bias"] - 127.5 * weight.sum(dim=(1, 2, 3))
     return {**state, "conv1.weight": weight, "conv1.bias": bias}
+
+
+def _widen(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give the first convolution channels of zeros, up to a multiple of 16: pooling what does not fill a vector of the
+    processor takes twice as long."""
+    more = -len(state["conv1.bias"]) % 16
+    wider = {name: F.pad(state[name], (0, more)) for name in ("conv1.bias", "prelu1.weight")}
+    wider["conv1.weight"] = F.pad(state["conv1.weight"], (0, 0) * 3 + (0, more))
+    wider["conv2.weight"] = F.pad(state["conv2.weight"], (0, 0) * 2 + (0, more))
+    return {**state, **wider}
 
 
 def pyramid(height: int, width: int, min_face: float) -> list[float]:
@@ -107,7 +139,7 @@ def corrected(boxes: Floats, shifts: Floats) -> Floats:
 class MtcnnFinder:
     """See Finder."""
 
-    batch_size = 8
+    batch_size = 32
 
     def __init__(
         self, settings: FinderSettings, pnet: dict[str, Tensor], rnet: dict[str, Tensor], onet: dict[str, Tensor]
@@ -118,7 +150,7 @@ class MtcnnFinder:
             raise UserError("The MTCNN weights do not fit: they must be facenet-pytorch's pnet, rnet and onet.")
         self._nets = [
             {name: _placed(value, self._device) for name, value in _take_raw_pixels(state).items()}
-            for state in (pnet, rnet, onet)
+            for state in (_widen(pnet), rnet, onet)
         ]
 
     def find(self, frames: Sequence[Rgb], *, thorough: bool = False) -> list[Detections]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -9,12 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stages import weights
 from stages.errors import MediaError
 from stages.faces import identity
 from stages.faces.__main__ import ROOM
-from stages.faces.extraction import MAX_CANDIDATES, crop_video, summarise, weights_of
+from stages.faces.extraction import MAX_CANDIDATES, MAX_PIXELS, batches, crop_video, summarise, weights_of
+from stages.media.frames import Frame, RgbPicture
 from stages.media.image import decode, encode, hamming, phash
 from stages.media.video import centres, sample_frames
 from stages.params import EngineParams, FacesParams, ImageEncoding
@@ -189,6 +193,22 @@ def test_a_crowd_is_counted_and_only_the_largest_are_candidates(tmp_path: Path) 
     (row,) = rows(result)
     assert row["box"][2] < 210
     assert row["box"][3] < 180
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([(8, 4), (1920, 1080), (3840, 2160), (12000, 8000)]), max_size=30), st.integers(1, 12))
+def test_batches_of_frames_hold_a_bounded_number_of_pixels(sizes: list[tuple[int, int]], most: int) -> None:
+    frames = [
+        Frame(index, None, RgbPicture(np.broadcast_to(np.uint8(0), (height, width, 3))))
+        for index, (width, height) in enumerate(sizes)
+    ]
+    parts = list(batches(iter(frames), most))
+    assert [frame for part in parts for frame in part] == frames
+    pixels = [[frame.width * frame.height for frame in part] for part in parts]
+    for part, following in pairwise([*pixels, []]):
+        assert 1 <= len(part) <= most
+        assert sum(part) <= MAX_PIXELS or len(part) == 1
+        assert not following or len(part) == most or sum(part) + following[0] > MAX_PIXELS
 
 
 def test_weights_belong_to_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

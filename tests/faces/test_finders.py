@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from retinaface.box_utils import decode as their_decode
@@ -234,6 +235,26 @@ def test_the_networks_equal_the_packages_layer_by_layer() -> None:
     plain = mtcnn.finish((x - 127.5) / 128, state)
     for a, b in zip(folded, plain, strict=True):
         assert torch.allclose(a, b, atol=1e-4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(3, 50), st.integers(3, 50), st.integers(0, 2**31))
+def test_pooling_by_comparisons_is_max_pooling(height: int, width: int, seed: int) -> None:
+    x = torch.randn(2, 5, height, width, generator=torch.Generator().manual_seed(seed))
+    wanted = F.max_pool2d(x, 3, 2, ceil_mode=True)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        given_x = x.contiguous(memory_format=layout)
+        assert torch.equal(mtcnn.pool3(given_x), wanted)
+        assert torch.equal(given_x, x)
+
+
+def test_channels_of_zeros_change_no_proposal() -> None:
+    state = weights.load_state(weights.locate("mtcnn-pnet"))
+    wider = mtcnn._widen(state)
+    assert wider["conv1.weight"].shape[0] == wider["conv2.weight"].shape[1] == 16
+    x = torch.rand(2, 3, 40, 50, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for a, b in zip(mtcnn.propose(x, wider), mtcnn.propose(x, state), strict=True):
+        assert torch.allclose(a, b, rtol=0, atol=1e-6)
 
 
 @needs_media
