@@ -17,8 +17,8 @@ from stages.media.frames import Rgb
 
 Floats = NDArray[np.float32]
 
-# A frame's best boxes that suppression looks at.
-MAX_BOXES = 1000
+# A frame's best boxes that suppression looks at, and the pairs of boxes that it compares at once.
+MAX_BOXES, MAX_PAIRS = 1000, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -173,36 +173,64 @@ def iou(box: Floats, boxes: Floats) -> Floats:
 
 
 def suppress(boxes: Floats, scores: Floats, limit: float, *, of_smaller: bool = False) -> NDArray[np.intp]:
-    """Greedy non-maximum suppression.
+    """`suppress_each` of the boxes of one frame."""
+    return suppress_each(boxes, scores, np.zeros(len(boxes), np.intp), limit, of_smaller=of_smaller)
+
+
+def suppress_each(
+    boxes: Floats, scores: Floats, owner: NDArray[np.intp], limit: float, *, of_smaller: bool = False
+) -> NDArray[np.intp]:
+    """Greedy non-maximum suppression within each frame, of many frames at once.
 
     Not torchvision's, whose import alone takes as long as torch's; a frame leaves a few hundred boxes at most.
 
     Args:
-        boxes: x0, y0, x1, y1 [shape=(N, 4)]; of more than MAX_BOXES, the best are looked at.
+        boxes: x0, y0, x1, y1 [shape=(N, 4)]; of a frame's more than MAX_BOXES, the best are looked at.
         scores: [shape=(N,)].
+        owner: the frame of each [shape=(N,)].
         limit: a box that overlaps a better one by more is dropped.
         of_smaller: measure the overlap against the smaller box instead of the union.
     Returns:
-        indices of what stays, best first [shape=(K,)].
+        indices of what stays, frame by frame, best first [shape=(K,)].
     """
-    order = np.argsort(-scores, kind="stable")[:MAX_BOXES]
-    boxes = boxes[order]
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])  # (N, N, 2)
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    order = np.lexsort((-scores, owner))
+    _, starts, counts = np.unique(owner[order], return_index=True, return_counts=True)
+    kept = [np.zeros(0, np.intp)]
+    first = 0
+    while first < len(starts):
+        most = min(MAX_BOXES, int(counts[first:].max()))
+        last = first + max(1, MAX_PAIRS // most**2)
+        rank = np.arange(most)
+        there = rank < counts[first:last, None]  # (frames, most)
+        rows = order[np.where(there, starts[first:last, None] + rank, 0)]
+        kept.append(rows[_unbeaten(boxes[rows], there, limit, of_smaller=of_smaller)])
+        first = last
+    return np.concatenate(kept)
+
+
+def _unbeaten(boxes: Floats, alive: NDArray[np.bool_], limit: float, *, of_smaller: bool) -> NDArray[np.bool_]:
+    """Which of each frame's boxes no better one that stays overlaps by more than the limit.
+
+    Args:
+        boxes: best first [shape=(F, N, 4)].
+        alive: those that are looked at [shape=(F, N)].
+    """
+    low = np.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])  # (F, N, N, 2)
+    high = np.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
     sides = np.maximum(high - low, 0)
     overlap = sides[..., 0] * sides[..., 1]
     areas = _area(boxes)
-    base = np.minimum(areas[:, None], areas[None]) if of_smaller else areas[:, None] + areas[None] - overlap
+    one, other = areas[:, :, None], areas[:, None]
+    base = np.minimum(one, other) if of_smaller else one + other - overlap
     beats = np.triu(overlap > limit * np.maximum(base, 1e-9), 1)  # row, the better box, and column
-    alive = np.ones(len(order), bool)
-    for row in np.flatnonzero(beats.any(axis=1)):
-        if alive[row]:
-            alive[beats[row]] = False
-    return order[alive]
+    for row in np.flatnonzero(beats.any(axis=(0, 2))):
+        alive = alive & ~(beats[:, row] & alive[:, row, None])
+    return alive
 
 
 def _area(boxes: Floats) -> Floats:
-    return np.asarray(np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0), np.float32)
+    sides = np.maximum(boxes[..., 2:] - boxes[..., :2], 0)
+    return np.asarray(sides[..., 0] * sides[..., 1], np.float32)
 
 
 def _overlap(box: Floats, boxes: Floats) -> Floats:

@@ -7,7 +7,6 @@ first convolution, and all that is per box is NumPy. The package itself is not i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -15,11 +14,11 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from stages.errors import UserError
-from stages.faces.finders import Detections, FinderSettings, Floats, by_size, suppress, torch_device
+from stages.faces.finders import Detections, FinderSettings, Floats, by_size, suppress_each, torch_device
 from stages.media.frames import Rgb
 
 PYRAMID_FACTOR = 0.709
@@ -29,7 +28,7 @@ SAME_FACE_IOU = 0.8  # after the second network: only near copies are dropped
 # that size, smaller ones are not looked for.
 LARGE_FACES, CLEAR_FACES = 2, 3
 STRIDE, CELL = 2, 12  # of the proposal network (px)
-MAX_CROPS = 64  # a call
+CROP_PIXELS = 64 * 24 * 24  # of a call's crops: what they become stays in the processor's cache
 
 
 def _convolve(x: Tensor, state: dict[str, Tensor], number: int) -> Tensor:
@@ -185,31 +184,24 @@ class MtcnnFinder:
     def _proposals(self, levels: list[list[Rgb]], min_face: float) -> tuple[Floats, NDArray[np.intp]]:
         """Square boxes of all frames [shape=(N, 4)] and the frame that each is of [shape=(N,)]."""
         height, width = levels[0][0].shape[:2]
-        parts: list[list[NDArray[np.float32]]] = [[] for _ in levels[0]]
+        found, owners = [np.zeros((0, 9), np.float32)], [np.zeros(0, np.intp)]
         for scale in pyramid(height, width, min_face):
             size = (int(width * scale + 1), int(height * scale + 1))
-            small = np.stack([_resize(frame, size) for frame in levels[_level(1 / scale, len(levels))]])
+            small = np.stack([_resize(frame, size) for frame in levels[int(_level(1 / scale, len(levels)))]])
             scores, shifts = (_array(each) for each in propose(self._tensor(small), self._nets[0]))
-            for index in range(len(parts)):
-                rows, columns = np.nonzero(scores[index] >= PROPOSAL_SCORE)
-                if not len(rows):
-                    continue
-                score = scores[index, rows, columns]
-                corner = np.stack([columns, rows], axis=1) * STRIDE
-                cell = np.floor(np.concatenate([corner + 1, corner + CELL], axis=1) / scale).astype(np.float32)
-                kept = suppress(cell, score, 0.5)
-                # box (4), score (1), corrections (4)
-                parts[index].append(np.column_stack([cell, score, shifts[index][:, rows, columns].T])[kept])
-        boxes, owners = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.intp)]
-        for index, found in enumerate(parts):
-            if not found:
-                continue
-            rows_of = np.concatenate(found)
-            rows_of = rows_of[suppress(rows_of[:, :4], rows_of[:, 4], 0.7)]
-            sides = np.tile(rows_of[:, 2:4] - rows_of[:, :2], 2)
-            boxes.append(squared(rows_of[:, :4] + rows_of[:, 5:] * sides))
-            owners.append(np.full(len(rows_of), index, np.intp))
-        return np.concatenate(boxes), np.concatenate(owners)
+            owner, rows, columns = np.nonzero(scores >= PROPOSAL_SCORE)
+            score = scores[owner, rows, columns]
+            corner = np.stack([columns, rows], axis=1) * STRIDE
+            cell = np.floor(np.concatenate([corner + 1, corner + CELL], axis=1) / scale).astype(np.float32)
+            kept = suppress_each(cell, score, owner, 0.5)
+            # box (4), score (1), corrections (4)
+            found.append(np.column_stack([cell, score, shifts[owner, :, rows, columns]])[kept])
+            owners.append(owner[kept])
+        places, owner = np.concatenate(found), np.concatenate(owners)
+        kept = suppress_each(places[:, :4], places[:, 4], owner, 0.7)
+        places, owner = places[kept], owner[kept]
+        sides = np.tile(places[:, 2:4] - places[:, :2], 2)
+        return squared(places[:, :4] + places[:, 5:] * sides), owner
 
     def _second(
         self, levels: list[list[Rgb]], boxes: Floats, owner: NDArray[np.intp]
@@ -220,7 +212,7 @@ class MtcnnFinder:
         boxes, owner, scores, shifts = boxes[good], owner[good], scores[good], shifts[good]
         # Corrected before they are compared (the original compares first): what converges on one face is finished once.
         boxes = squared(corrected(boxes, shifts))
-        kept = np.concatenate(_best(boxes, scores, owner, len(levels[0]), SAME_FACE_IOU))
+        kept = suppress_each(boxes, scores, owner, SAME_FACE_IOU)
         return boxes[kept], owner[kept]
 
     def _third(self, levels: list[list[Rgb]], boxes: Floats, owner: NDArray[np.intp]) -> list[Detections]:
@@ -232,14 +224,16 @@ class MtcnnFinder:
         # fractions of the box before its correction, five x then five y, to (N, 5, 2)
         keypoints = points.reshape(-1, 2, 5).transpose(0, 2, 1) * sides + boxes[:, None, :2] - 1
         found = Detections(corrected(boxes, shifts), scores, np.asarray(keypoints, np.float32))
-        return [found.take(rows) for rows in _best(found.boxes, scores, owner, len(levels[0]), 0.7, of_smaller=True)]
+        kept = suppress_each(found.boxes, scores, owner, 0.7, of_smaller=True)
+        return [found.take(kept[owner[kept] == index]) for index in range(len(levels[0]))]
 
     def _run(
         self, network: Callable[[Tensor, dict[str, Tensor]], tuple[Tensor, ...]], number: int, crops: NDArray[np.uint8]
     ) -> tuple[Floats, ...]:
-        """A network over all crops, MAX_CROPS a call."""
-        starts = range(0, max(1, len(crops)), MAX_CROPS)
-        parts = [network(self._tensor(crops[i : i + MAX_CROPS]), self._nets[number]) for i in starts]
+        """A network over all crops, some a call."""
+        most = CROP_PIXELS // (crops.shape[1] * crops.shape[2])
+        starts = range(0, max(1, len(crops)), most)
+        parts = [network(self._tensor(crops[i : i + most]), self._nets[number]) for i in starts]
         return tuple(_array(torch.cat(each)) for each in zip(*parts, strict=True))
 
     def _tensor(self, pixels: NDArray[np.uint8]) -> Tensor:
@@ -256,9 +250,9 @@ def halved(frames: list[Rgb]) -> list[list[Rgb]]:
     return levels
 
 
-def _level(shrinking: float, levels: int) -> int:
-    """The smallest level that is still 1.5 times the size that is wanted."""
-    return min(levels - 1, max(0, math.floor(math.log2(shrinking / 1.5))))
+def _level(shrinking: ArrayLike, levels: int) -> NDArray[np.intp]:
+    """The smallest level that is still 1.5 times the size that is wanted: the exponent of two in shrinking / 1.5."""
+    return np.clip(np.frexp(np.asarray(shrinking) / 1.5)[1].astype(np.intp) - 1, 0, levels - 1)
 
 
 def cut(
@@ -279,22 +273,14 @@ def cut(
     corners[:, :2] = np.maximum(corners[:, :2], 1) - 1
     corners[:, 2:] = np.minimum(corners[:, 2:], (width, height))
     inside = np.flatnonzero((corners[:, 2:] > corners[:, :2]).all(axis=1))
+    boxes, owner, corners = boxes[inside], owner[inside], corners[inside]
+    level = _level(np.min(corners[:, 2:] - corners[:, :2], axis=1) / side, len(levels))[:, None]
+    low, high = corners[:, :2] >> level, (corners[:, 2:] + (1 << level) - 1) >> level
     crops = np.empty((len(inside), side, side, 3), np.uint8)
-    for row, index in enumerate(inside):
-        x0, y0, x1, y1 = corners[index].tolist()
-        level = _level(min(x1 - x0, y1 - y0) / side, len(levels))
-        frame = levels[level][owner[index]]
-        part = frame[y0 >> level : (y1 + (1 << level) - 1) >> level, x0 >> level : (x1 + (1 << level) - 1) >> level]
-        cv2.resize(part, (side, side), crops[row], interpolation=cv2.INTER_AREA)
-    return boxes[inside], owner[inside], crops
-
-
-def _best(
-    boxes: Floats, scores: Floats, owner: NDArray[np.intp], frames: int, limit: float, *, of_smaller: bool = False
-) -> list[NDArray[np.intp]]:
-    """For each frame the indices of its boxes that no better one overlaps by more than the limit."""
-    rows = [np.flatnonzero(owner == index) for index in range(frames)]
-    return [each[suppress(boxes[each], scores[each], limit, of_smaller=of_smaller)] for each in rows]
+    places = np.hstack([level, owner[:, None], low, high]).tolist()
+    for crop, (shrunk, frame, x0, y0, x1, y1) in zip(crops, places, strict=True):
+        cv2.resize(levels[shrunk][frame][y0:y1, x0:x1], (side, side), crop, interpolation=cv2.INTER_AREA)
+    return boxes, owner, crops
 
 
 def _shortest(found: Detections) -> float:

@@ -150,9 +150,10 @@ class PyAvSource(Source):
             for frame in _decode(container, stream, tally):
                 self.check(frame.width, frame.height, tally.frames + 1)
                 index, time_s = tally.frames, None
-                if frame.pts is not None and frame.time_base is not None:
-                    first = frame.pts if first is None else first
-                    time_s = float((frame.pts - first) * frame.time_base)
+                pts, base = frame.pts, frame.time_base
+                if pts is not None and base is not None:
+                    first = pts if first is None else first
+                    time_s = (pts - first) * base.numerator / base.denominator
                 elif self.fps:
                     time_s = index / self.fps
                 tally.frames += 1
