@@ -80,11 +80,25 @@ def as_videos(clips: list[Path]) -> list[Video]:
     return [Video(clip.name, clip, clip.name, True, probe(clip).duration_s) for clip in clips]
 
 
+def against_floor(
+    videos: list[Video], work: Callable[[Video], object], floor: Callable[[Path], object]
+) -> tuple[list[float], list[float], list[float]]:
+    """Seconds of each video's work and of its floor, the two in turn clip by clip: what slows the machine for a while
+    slows both. Third, the work's speeds as multiples of real time."""
+    times: list[float] = []
+    floors: list[float] = []
+    speeds: list[float] = []
+    for video in videos:
+        ours, alone = in_turn(lambda video=video: work(video), lambda video=video: floor(video.path), most=12)
+        times, floors = times + ours, floors + alone
+        speeds += [(video.duration_s or 0.0) / value for value in ours]
+    return times, floors, speeds
+
+
 def bench_faces(clips: list[Path], params: Params, label: str, aim: str) -> list[Row]:
     """faces against decoding alone, one worker's share: one thread each."""
     from stages.faces.extraction import crop_video
 
-    real_s = sum(probe(clip).duration_s or 0.0 for clip in clips)
     rows = []
     for finder in ("mtcnn", "retinaface-mobilenet0.25", "retinaface-resnet50"):
         if not has_weights(finder):
@@ -92,21 +106,12 @@ def bench_faces(clips: list[Path], params: Params, label: str, aim: str) -> list
                 rows.append(Row(f"faces, {finder}, {label}", "not measured: no weights in models/weights", "", aim))
             continue
         settings = params.faces.model_copy(update={"detector": finder})
-        videos = as_videos(clips)
-
-        def work(settings: object = settings, videos: list[Video] = videos) -> None:
-            for video in videos:
-                crop_video(video, None, settings)  # type: ignore[arg-type]
-
-        def floor() -> None:
-            for clip in clips:
-                decode_alone(clip, params.faces.frames_per_video)
-
-        times, floors = in_turn(work, floor)
-        figure = (
-            spread([value / len(clips) for value in times])
-            + f" a clip, {real_s / statistics.median(times):.1f} x real time"
+        times, floors, speeds = against_floor(
+            as_videos(clips),
+            lambda video, settings=settings: crop_video(video, None, settings),  # type: ignore[misc]
+            lambda path: decode_alone(path, params.faces.frames_per_video),
         )
+        figure = f"{spread(times)} a clip, {statistics.median(speeds):.1f} x real time"
         rows.append(Row(f"faces, {finder}, {label}", figure, ratio(times, floors) + " decoding", aim))
     return rows
 
@@ -133,22 +138,13 @@ def bench_sound(clips: list[Path], params: Params, label: str) -> list[Row]:
     clips = [clip for clip in clips if probe(clip).has_audio]
     if not clips:
         return []
-    seconds = sum(decode_audio(clip, params.mels.sample_rate).duration_s for clip in clips)
-
-    videos = as_videos(clips)
-
-    def work() -> None:
-        for video in videos:
-            mel_video(video, params.mels)
-
-    def floor() -> None:
-        for clip in clips:
-            decode_audio(clip, params.mels.sample_rate)
-
-    times, floors = in_turn(work, floor)
-    real = [seconds / value for value in times]
+    times, floors, speeds = against_floor(
+        as_videos(clips),
+        lambda video: mel_video(video, params.mels),
+        lambda path: decode_audio(path, params.mels.sample_rate),
+    )
     against = ratio(times, floors) + " audio decoding"
-    return [Row(f"mels, {label}", spread(real, "x real time"), against, "350 x real time; 1.3 x")]
+    return [Row(f"mels, {label}", spread(speeds, "x real time"), against, "350 x real time; 1.3 x")]
 
 
 def with_faces(clips: list[Path], params: Params) -> list[tuple[Video, pa.Table]]:
@@ -179,15 +175,14 @@ def bench_mouths(clips: list[Path], params: Params, label: str) -> list[Row]:
     found = with_faces(clips, params)
     if not found:
         return []
-    real_s = sum(video.duration_s or 0.0 for video, _ in found)
-
-    def floor() -> None:
-        for video, _ in found:
-            decode_alone(video.path, params.mouths.parts * params.mouths.frames_per_part)
-
-    times, floors = in_turn(lambda: [crop_mouths(video, table, params.mouths) for video, table in found], floor)
-    figure = f"{spread([value / len(found) for value in times])} a clip, {real_s / statistics.median(times):.1f}"
-    return [Row(f"mouths, {label}", f"{figure} x real time", ratio(times, floors) + " decoding", "")]
+    tables = {video.path: table for video, table in found}
+    times, floors, speeds = against_floor(
+        [video for video, _ in found],
+        lambda video: crop_mouths(video, tables[video.path], params.mouths),
+        lambda path: decode_alone(path, params.mouths.parts * params.mouths.frames_per_part),
+    )
+    figure = f"{spread(times)} a clip, {statistics.median(speeds):.1f} x real time"
+    return [Row(f"mouths, {label}", figure, ratio(times, floors) + " decoding", "")]
 
 
 def _decode_task(path: Path) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from scripts import bench_gpu, bench_scale, measure
+from scripts import bench, bench_gpu, bench_scale, measure
 from scripts.bench_loading import write_crops
 from scripts.measure import in_turn, ratio, spread
 from stages.engine import Outcome
 from stages.errors import UserError
+from stages.per_video import Video
 from stages.recipe import Recipe
 
 
@@ -33,6 +35,24 @@ def test_what_takes_long_is_called_no_more_often_than_asked(monkeypatch: pytest.
     monkeypatch.setattr(measure, "seconds", lambda _: measure.ENOUGH_S / 2)
     a, b = in_turn(lambda: None, lambda: None, rounds=2)
     assert len(a) == len(b) == 2
+
+
+def test_each_clip_is_measured_in_turn_with_its_floor(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, Path]] = []
+
+    def seconds(function: Callable[[], object]) -> float:
+        function()
+        return measure.ENOUGH_S if calls[-1][0] == "work" else measure.ENOUGH_S / 4
+
+    monkeypatch.setattr(measure, "seconds", seconds)
+    videos = [Video(name, Path(name), name, True, duration_s) for name, duration_s in (("a", 20.0), ("b", 40.0))]
+    times, floors, speeds = bench.against_floor(
+        videos, lambda video: calls.append(("work", video.path)), lambda path: calls.append(("floor", path))
+    )
+    rounds = 1 + measure.ROUNDS  # the first does not count
+    assert calls == [(what, video.path) for video in videos for _ in range(rounds) for what in ("work", "floor")]
+    assert [x / y for x, y in zip(times, floors, strict=True)] == [4.0] * (2 * measure.ROUNDS)
+    assert speeds == [20.0 / measure.ENOUGH_S] * measure.ROUNDS + [40.0 / measure.ENOUGH_S] * measure.ROUNDS
 
 
 def test_the_gpu_benchmark_draws_crops_that_fill_its_batches(tmp_path: Path) -> None:
