@@ -50,8 +50,8 @@ def unpin_instruction_set() -> None:
 
 
 def tune_allocator() -> None:
-    """Let glibc keep freed blocks instead of returning them: page faults are half the time of CPU training, and a
-    tenth of that of decoding and conversion at 1080p.
+    """Let glibc keep freed blocks instead of returning them: the page faults of frames, spectrograms and activations
+    cost 3 to 18 % of the time (docs/benchmarks.md).
 
     Raises the thresholds that MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_ and MALLOC_TOP_PAD_ name, from inside the
     process. Does nothing where the C library has no mallopt.
