@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from scripts.bench_choices import agreement, choices, faces_task, has_weights
+from scripts.bench_choices import TRIED, agreement, choices, faces_task, has_weights
 from scripts.bench_loading import bench_loading
 from scripts.bench_scale import bench_memory, bench_scaling, bench_start_up, pace
 from scripts.measure import ROUNDS, Row, in_turn, machine, ratio, spread, table
@@ -315,6 +315,7 @@ def document(rows: list[Row], kept: list[Row], dropped: list[Row]) -> str:
     if kept:
         lines += ["## What the choices gain", "", "How many times as long the other way takes.", ""]
         lines += [*pairs("used; not used", kept), "", "Tried and not used:", "", *pairs("used; tried", dropped), ""]
+        lines += ["Tried once, by hand:", "", *(f"- {each}" for each in TRIED), ""]
     return "\n".join(lines)
 
 
