@@ -9,12 +9,12 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import av
 import cv2
@@ -131,17 +131,6 @@ def has_weights(finder: str) -> bool:
     return finder == "mtcnn" or (Path("models/weights") / f"{finder}.pth").exists()
 
 
-@contextmanager
-def swapped(owner: Any, name: str, other: object) -> Iterator[None]:
-    """Another value of an attribute for a while."""
-    own = getattr(owner, name)
-    setattr(owner, name, other)
-    try:
-        yield
-    finally:
-        setattr(owner, name, own)
-
-
 def batched(find: Callable[..., object], frames: list[Rgb], size: int, **how: bool) -> None:
     """Find faces batch by batch."""
     rest = iter(frames)
@@ -149,13 +138,18 @@ def batched(find: Callable[..., object], frames: list[Rgb], size: int, **how: bo
         find(part, **how)
 
 
+def smaller(finder: Any, frames: list[Rgb], size: int) -> None:
+    """Find faces in smaller batches than the finder's, which `by_size` parts them by."""
+    with patch.object(finder, "batch_size", size):
+        batched(finder.find, frames, size)
+
+
 def searching(clip: Path, params: Params) -> list[Row]:
     """Ways of finding faces."""
     decoded = sample_frames(clip, params.faces.frames_per_video).frames
     frames = [frame.shrunk(params.faces.detect_long_side) for frame in decoded]
     full = [frame.rgb for frame in decoded]
-    rows = mtcnn(frames, full, params)
-    return rows + (retinaface(frames, params) if has_weights(SMALL) else [])
+    return mtcnn(frames, full, params) + (retinaface(frames, params) if has_weights(SMALL) else [])
 
 
 def mtcnn(frames: list[Rgb], full: list[Rgb], params: Params) -> list[Row]:
@@ -165,18 +159,14 @@ def mtcnn(frames: list[Rgb], full: list[Rgb], params: Params) -> list[Row]:
 
     finder: Any = build_finder("mtcnn", settings_of(params.faces))
     states = [weights.load_state(weights.locate(f"mtcnn-{net}")) for net in ("pnet", "rnet", "onet")]
-    with swapped(module, "_widen", lambda state: state):
+    with patch.object(module, "_widen", lambda state: state):
         narrow: Any = module.MtcnnFinder(settings_of(params.faces), *states)
 
     def ours() -> None:
         batched(finder.find, frames, finder.batch_size)
 
-    def in_eights() -> None:  # by_size parts what it is given by the finder's batch size
-        with swapped(finder, "batch_size", 8):
-            batched(finder.find, frames, 8)
-
     def with_places() -> None:
-        with swapped(module, "pool3", lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True)):
+        with patch.object(module, "pool3", lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True)):
             ours()
 
     return [
@@ -190,7 +180,7 @@ def mtcnn(frames: list[Rgb], full: list[Rgb], params: Params) -> list[Row]:
             ours,
             lambda: batched(finder.find, frames, finder.batch_size, thorough=True),
         ),
-        compared(f"mtcnn, batches of {finder.batch_size}; of 8", ours, in_eights),
+        compared(f"mtcnn, batches of {finder.batch_size}; of 8", ours, lambda: smaller(finder, frames, 8)),
         compared("mtcnn, pooling by comparisons; by max_pool2d", ours, with_places),
         compared(
             "mtcnn, first channels that fill a vector; 10 of them",
@@ -206,7 +196,7 @@ def retinaface(frames: list[Rgb], params: Params) -> list[Row]:
     from stages.faces import retinaface as module
 
     finder: Any = build_finder(SMALL, settings_of(params.faces))
-    with swapped(module, "fold_batch_norm", lambda network: network.eval()):
+    with patch.object(module, "fold_batch_norm", lambda network: network.eval()):
         plain: Any = module.MobileNetFinder(settings_of(params.faces), weights.load_state(weights.locate(SMALL)))
 
     def find_anew(part: list[Rgb]) -> None:
@@ -215,10 +205,6 @@ def retinaface(frames: list[Rgb], params: Params) -> list[Row]:
 
     def ours() -> None:
         batched(finder.find, frames, finder.batch_size)
-
-    def in_pairs() -> None:
-        with swapped(finder, "batch_size", 2):
-            batched(finder.find, frames, 2)
 
     return [
         compared(
@@ -236,7 +222,7 @@ def retinaface(frames: list[Rgb], params: Params) -> list[Row]:
             ours,
             lambda: batched(find_anew, frames, finder.batch_size),
         ),
-        compared(f"{SMALL}, batches of {finder.batch_size}; of 2", ours, in_pairs),
+        compared(f"{SMALL}, batches of {finder.batch_size}; of 2", ours, lambda: smaller(finder, frames, 2)),
     ]
 
 

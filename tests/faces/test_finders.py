@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -18,8 +19,18 @@ from retinaface.prior_box import priorbox
 
 from stages import weights
 from stages.errors import UserError
-from stages.faces import mtcnn, retinaface
-from stages.faces.finders import FINDERS, Detections, Finder, FinderSettings, build_finder, by_size, iou, suppress
+from stages.faces import finders, mtcnn, retinaface
+from stages.faces.finders import (
+    FINDERS,
+    Detections,
+    Finder,
+    FinderSettings,
+    build_finder,
+    by_size,
+    iou,
+    suppress,
+    suppress_each,
+)
 from stages.media.frames import Rgb
 from stages.media.image import read_image
 from tests.drawn_faces import DrawnFace, drawn_face
@@ -149,6 +160,21 @@ def test_suppression_keeps_the_best_and_drops_what_overlaps(
         if all(iou(boxes[index], boxes[better][None])[0] <= limit + 1e-6 for better in expected):
             expected.append(index)
     assert kept == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(BOXES, st.integers(1, 6), st.integers(1, 40), st.sampled_from([1, 50, 10**6]), st.booleans())
+def test_suppression_of_many_frames_is_that_of_each(
+    rows: list[tuple[float, float, float, float, int]], frames: int, most: int, pairs: int, smaller: bool
+) -> None:
+    boxes = np.array([(x, y, x + w, y + h) for x, y, w, h, _ in rows], np.float32).reshape(-1, 4)
+    scores = np.array([score / 10**6 for *_, score in rows], np.float32)
+    owner = np.array([score % frames for *_, score in rows], np.intp)
+    with patch.object(finders, "MAX_PAIRS", pairs), patch.object(finders, "MAX_BOXES", most):
+        found = suppress_each(boxes, scores, owner, 0.5, of_smaller=smaller).tolist()
+        each = [np.flatnonzero(owner == frame) for frame in range(frames)]
+        kept = [mine[suppress(boxes[mine], scores[mine], 0.5, of_smaller=smaller)] for mine in each]
+    assert found == np.concatenate(kept).tolist()
 
 
 def test_suppression_against_the_smaller_box() -> None:
