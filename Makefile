@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 DEMO := $(VENV)/.demo
 EXPORT := $(VENV)/.export
 AUDIT := .cache/audit
+# dvc.yaml runs `python -m stages.<stage>`: let that be the environment's Python.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help setup repro test test-fast lint format bench bench-large bench-gpu results pictures kaggle cluster lock clean \
   demo demo-setup demo-picture export-setup fuzz audit interruptions determinism soak
@@ -16,7 +18,7 @@ help: ## this list
 
 setup: $(READY) ## create .venv with the pinned packages
 
-$(READY): requirements.txt scripts/activate_path.py
+$(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1); Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
@@ -25,12 +27,12 @@ $(READY): requirements.txt scripts/activate_path.py
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.txt > $(VENV)/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt
-	@$(BIN)/python scripts/activate_path.py
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
 repro: $(READY) ## rebuild everything: data, model, evaluation
 	@$(BIN)/dvc repro
-	@$(BIN)/python -m stages.results
+	@$(BIN)/python -m dfdetect summary
 
 test: $(READY) ## all tests, under 10 minutes on two cores
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal tests
@@ -39,19 +41,19 @@ test-fast: $(READY) ## all but the slow tests
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" tests
 
 lint: $(READY) ## formatting, lint and types
-	@$(BIN)/ruff format --check stages tests scripts
-	@$(BIN)/ruff check stages tests scripts
+	@$(BIN)/ruff format --check stages dfdetect synthetic benchmarks tests
+	@$(BIN)/ruff check stages dfdetect synthetic benchmarks tests
 	@$(BIN)/mypy
 
 format: $(READY) ## put the formatting right
-	@$(BIN)/ruff format stages tests scripts
-	@$(BIN)/ruff check --fix stages tests scripts
+	@$(BIN)/ruff format stages dfdetect synthetic benchmarks tests
+	@$(BIN)/ruff check --fix stages dfdetect synthetic benchmarks tests
 
 fuzz: $(READY) ## a thousand hostile media files through the stages; minutes
 	@$(BIN)/python -m tests.reliability.fuzz
 
 audit: $(AUDIT)/.ready ## look the pinned packages up among known vulnerabilities
-	@$(BIN)/python scripts/audit.py $(AUDIT)/bin/pip-audit
+	@$(BIN)/python -m benchmarks.audit $(AUDIT)/bin/pip-audit
 
 $(AUDIT)/.ready: $(READY) requirements/audit.txt
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(AUDIT)
@@ -59,28 +61,28 @@ $(AUDIT)/.ready: $(READY) requirements/audit.txt
 	@touch $@
 
 bench: $(READY) ## measure speed and memory; writes docs/benchmarks.md; CLIPS=DIR: on real films too
-	@PYTHONPATH=. $(BIN)/python scripts/bench.py $(if $(CLIPS),--clips "$(CLIPS)")
+	@$(BIN)/python -m benchmarks.bench $(if $(CLIPS),--clips "$(CLIPS)")
 
 bench-large: $(READY) ## measure 20,000 videos' worth of rows; writes docs/benchmarks-large.md (needs 4 GB of disk)
-	@PYTHONPATH=. $(BIN)/python scripts/bench_large.py
+	@$(BIN)/python -m benchmarks.bench_large
 
 bench-gpu: $(READY) ## measure training and inference on a GPU; writes docs/benchmarks-gpu.md
-	@$(BIN)/python -m scripts.bench_gpu
+	@$(BIN)/python -m benchmarks.bench_gpu
 
 interruptions: $(READY) ## kill the data stages at 54 random moments and compare what they publish (half an hour)
-	@$(BIN)/python -m scripts.interruptions
+	@$(BIN)/python -m benchmarks.interruptions
 
 determinism: $(READY) ## the data stages' bytes under other workers, locales, listings, hash seeds (10 minutes)
-	@$(BIN)/python -m scripts.determinism
+	@$(BIN)/python -m benchmarks.determinism
 
 soak: $(READY) ## 2,000 short clips, some hostile, through every data stage while workers are killed (an hour)
-	@$(BIN)/python -m scripts.soak
+	@$(BIN)/python -m benchmarks.soak
 
 results: $(READY) ## train and judge every detector on the sample; writes docs/results.md
-	@PYTHONPATH=. $(BIN)/python scripts/results.py
+	@$(BIN)/python -m benchmarks.results
 
 pictures: $(READY) ## README's pictures, from the sample and the report (needs a Chromium)
-	@$(BIN)/python -m scripts.pictures
+	@$(BIN)/python -m benchmarks.pictures
 
 kaggle: $(READY) ## add Kaggle's client, for datasets whose source is kaggle
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/kaggle.txt
@@ -89,7 +91,7 @@ cluster: $(READY) ## add Ray, for engine.name: ray
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements-cluster.txt
 
 demo: $(DEMO) ## a web page to try the trained detector, on this machine alone
-	@$(BIN)/python -m stages.predict.demo
+	@$(BIN)/python -m dfdetect demo
 
 demo-setup: $(DEMO) ## add what the web page needs to .venv
 
@@ -98,7 +100,7 @@ $(DEMO): $(READY) requirements/demo.txt
 	@touch $(DEMO)
 
 demo-picture: $(DEMO) ## photograph the web page for README; needs Chromium
-	@$(BIN)/python scripts/demo_picture.py
+	@$(BIN)/python -m benchmarks.demo_picture
 
 export-setup: $(EXPORT) ## add what ONNX export needs to .venv
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from stages.datasets.generator.anatomy import GENDERS, RACES, draw_face
-from stages.datasets.generator.features import MovingParts
-from stages.datasets.generator.head import Light, draw_head
+from synthetic.anatomy import GENDERS, RACES, draw_face
+from synthetic.features import MovingParts
+from synthetic.head import Light, draw_head
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scripts import audit
+from benchmarks import audit
 
 SOUND: dict[str, Any] = {"name": "a", "version": "1", "vulns": []}
 SKIPPED: dict[str, Any] = {"name": "b", "skip_reason": "Dependency not found on PyPI and could not be audited: b (2)"}

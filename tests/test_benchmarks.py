@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from scripts import bench, bench_gpu, bench_scale, measure
-from scripts.bench_loading import write_crops
-from scripts.measure import in_turn, ratio, spread
-from stages.engine import Outcome
-from stages.errors import UserError
-from stages.per_video import Video
-from stages.recipe import Recipe
+from benchmarks import bench, bench_gpu, bench_scale, measure
+from benchmarks.bench_loading import write_crops
+from benchmarks.measure import in_turn, ratio, spread
+from dfdetect.config.recipe import Recipe
+from dfdetect.errors import UserError
+from dfdetect.runtime.pool import Outcome
+from dfdetect.runtime.video_stage import Video
 
 
 def test_a_ratio_is_the_median_of_rounds_not_of_sums() -> None:

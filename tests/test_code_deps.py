@@ -10,47 +10,51 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-STAGES = ROOT / "stages"
-# Read by all, deciding no result by itself: params.yaml's values are what DVC compares, workers and ledger change none.
-EVERYWHERE = {"__init__.py", "params.py", "errors.py", "engine.py", "cluster.py", "ledger.py", "locks.py"}
-# Imported by params.py for their settings alone.
-SETTINGS_OF_SOURCES = "datasets/generator"
+PACKAGES = ("stages", "dfdetect", "synthetic")
+# Read by all, deciding no result by themselves: params.yaml's values are what DVC compares, and neither workers nor the
+# cache change a result.
+EVERYWHERE = {f"dfdetect/{name}" for name in ("errors.py", "config/params.py")} | {
+    f"dfdetect/runtime/{name}.py" for name in ("cache", "executor", "locks", "pool", "ray")
+}
 # The tables' content is what other code makes of it; the data stages' rows are compared by hash anyway.
-PLUMBING = {"host.py", "recipe.py", "store.py", "schema.py", "per_video.py", "datasets/tree.py"}
+PLUMBING = {
+    "dfdetect/config/recipe.py",
+    "dfdetect/datasets/tree.py",
+    "dfdetect/io/schemas.py",
+    "dfdetect/io/tables.py",
+    "dfdetect/runtime/threads.py",
+    "dfdetect/runtime/video_stage.py",
+}
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
 
 def imported(path: Path) -> set[Path]:
-    """The files under stages/ that a file imports."""
+    """The project's own files that a file imports."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    found = set()
-    for name in names:
-        if name.split(".")[0] == "stages":
-            place = ROOT / Path(*name.split("."))
-            found |= {p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()}
-    return found
+    places = [ROOT / Path(*name.split(".")) for name in names if name.split(".")[0] in PACKAGES]
+    return {path for place in places for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()}
 
 
 def closure(start: set[Path]) -> set[str]:
-    """All files reached from some, as paths under stages/."""
+    """All files reached from some, as paths from the root."""
     seen: set[Path] = set()
     waiting = set(start)
     while waiting:
         path = waiting.pop()
         seen.add(path)
         waiting |= imported(path) - seen
-    return {path.relative_to(STAGES).as_posix() for path in seen}
+    return {path.relative_to(ROOT).as_posix() for path in seen}
 
 
 def listed(stage: str) -> list[str]:
-    """The code that a stage depends on in dvc.yaml, as paths under stages/; the detector's own file as `*`."""
+    """The code that a stage depends on in dvc.yaml, as paths from the root."""
     deps = DOCUMENT[stage].get("do", DOCUMENT[stage])["deps"]
-    return [dep.removeprefix("stages/") for dep in deps if dep.startswith("stages/")]
+    return [dep for dep in deps if dep.split("/")[0] in PACKAGES]
 
 
 def covered(path: str, deps: list[str]) -> bool:
@@ -60,35 +64,40 @@ def covered(path: str, deps: list[str]) -> bool:
 @pytest.mark.parametrize("stage", ["download", "faces", "masks", "mouths", "mels", "splits", "train", "evaluate"])
 def test_a_stage_depends_on_the_code_that_it_imports(stage: str) -> None:
     exempt = EVERYWHERE if stage in {"train", "evaluate"} else EVERYWHERE | PLUMBING
-    reached = closure(set((STAGES / stage).rglob("*.py")))
+    start = ROOT / ("dfdetect/evaluation/score_dataset.py" if stage == "evaluate" else f"stages/{stage}.py")
+    reached = closure({start})
     missing = {
         path
         for path in reached
         if path not in exempt
-        and not path.startswith(SETTINGS_OF_SOURCES)
+        and (stage == "download" or not path.startswith("synthetic/"))  # params.py knows the settings of sources
         and path.rpartition("/")[2] != "__init__.py"
         and not covered(path, listed(stage))
     }
-    assert missing <= ({"recipe.py"} if stage == "evaluate" else set())  # its recipe is what it was trained with
+    assert missing <= (
+        {"dfdetect/config/recipe.py"} if stage == "evaluate" else set()
+    )  # its recipe is what it was trained with
 
 
 @pytest.mark.parametrize("stage", ["train", "evaluate", "section"])
 def test_a_detector_imports_nothing_that_is_not_listed(stage: str) -> None:
     deps = listed(stage)
-    for path in (STAGES / "detectors").glob("*.py"):
+    for path in (ROOT / "dfdetect/detectors").glob("*.py"):
         if path.stem not in DETECTORS:
             continue
-        reached = closure({path}) - {f"detectors/{path.name}"} - EVERYWHERE
+        reached = closure({path}) - {f"dfdetect/detectors/{path.name}"} - EVERYWHERE
         missing = {
             each
             for each in reached
             if not covered(each, deps)
             and each.rpartition("/")[2] != "__init__.py"
-            and not each.startswith(SETTINGS_OF_SOURCES)
+            and not each.startswith("synthetic/")
         }
-        assert missing <= {"recipe.py"} | ({"detectors/losses.py"} if stage != "train" else set()), path.name
+        assert missing <= {"dfdetect/config/recipe.py"} | (
+            {"dfdetect/detectors/losses.py"} if stage != "train" else set()
+        ), path.name
 
 
 DETECTORS = [
-    path.stem for path in (STAGES / "detectors").glob("*.py") if "@register(" in path.read_text(encoding="utf-8")
+    path.stem for path in (ROOT / "dfdetect/detectors").glob("*.py") if "@register(" in path.read_text(encoding="utf-8")
 ]

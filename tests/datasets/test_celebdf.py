@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.datasets.registry import build_index
-from stages.errors import UserError
+from dfdetect.datasets.registry import build_index
+from dfdetect.errors import UserError
 from tests.datasets.trees import celebdf, entry, touch
 
 LIST = "List_of_testing_videos.txt"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from stages.datasets.registry import build_index
-from stages.errors import UserError
+from dfdetect.datasets.registry import build_index
+from dfdetect.errors import UserError
 from tests.datasets.trees import entry, touch
 
 CELEB = "Celeb-DF-v2/{}/frames/{}/{:03d}.png"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.datasets.registry import build_index
-from stages.errors import UserError
+from dfdetect.datasets.registry import build_index
+from dfdetect.errors import UserError
 from tests.datasets.trees import dfdc_part, dfdc_test, entry, touch
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.datasets.faceforensics import YOUTUBE_METHODS
-from stages.datasets.registry import build_index
-from stages.errors import UserError
+from dfdetect.datasets.faceforensics import YOUTUBE_METHODS
+from dfdetect.datasets.registry import build_index
+from dfdetect.errors import UserError
 from tests.datasets.trees import entry, faceforensics, touch
 
 FOUR = ["Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures"]

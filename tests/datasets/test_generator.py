@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from stages.datasets import registry
-from stages.datasets.generator import GenerateSource, generate
-from stages.datasets.generator.layouts import WRITERS
-from stages.datasets.generator.plan import AUDIBLY_FAKE, CATEGORIES, METHODS, VISUALLY_FAKE, Plan, make_plan
-from stages.errors import UserError
-from stages.params import DatasetParams
+from dfdetect.config.params import DatasetParams
+from dfdetect.datasets import registry
+from dfdetect.errors import UserError
+from synthetic import GenerateSource, generate
+from synthetic.layouts import WRITERS
+from synthetic.plan import AUDIBLY_FAKE, CATEGORIES, METHODS, VISUALLY_FAKE, Plan, make_plan
 
 
 def source(**changes: object) -> GenerateSource:

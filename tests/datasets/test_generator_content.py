@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.datasets.generator import GenerateSource
-from stages.datasets.generator.clip import Clip, render_clip
-from stages.datasets.generator.film import Scene
-from stages.datasets.generator.plan import FAKE_BOTH, FAKE_PICTURE, FAKE_SOUND, REAL, ClipPlan, Plan, make_plan
+from synthetic import GenerateSource
+from synthetic.clip import Clip, render_clip
+from synthetic.film import Scene
+from synthetic.plan import FAKE_BOTH, FAKE_PICTURE, FAKE_SOUND, REAL, ClipPlan, Plan, make_plan
 
 FPS = 25.0
 

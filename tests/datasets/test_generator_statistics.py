@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.datasets.generator import GenerateSource, generate
-from stages.datasets.generator.layouts import WRITERS
+from synthetic import GenerateSource, generate
+from synthetic.layouts import WRITERS
 
 # 24 people, 96 clips. An AUC of 48 against 48 independent clips strays from 0.5 by 0.059 (one deviation), of 24 against
 # 72 by 0.068; the band is about three deviations, as sixteen statistics are looked at twice.

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.datasets import registry
-from stages.datasets.tree import on_disk, stored, walk
-from stages.errors import UserError
+from dfdetect.datasets import registry
+from dfdetect.datasets.tree import on_disk, stored, walk
+from dfdetect.errors import UserError
 from tests.datasets.trees import entry, touch
 
 ODD = ['it\'s a "clip".mp4', "new\nline.mp4", "percent%20.mp4", "back\\slash.mp4", "\\x41.mp4", "tab\t.mp4", "ünï.mp4"]

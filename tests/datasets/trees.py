@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from stages.params import DatasetParams
+from dfdetect.config.params import DatasetParams
 
 FAKEAVCELEB_COUNTS = {
     "RealVideo-RealAudio": 500,

@@ -5,8 +5,8 @@ import torch
 import yaml
 from safetensors.torch import load, save
 
-from stages.detectors import registry
-from stages.detectors.base import Detector
+from dfdetect.detectors import registry
+from dfdetect.detectors.base import Detector
 
 
 @pytest.fixture(autouse=True)

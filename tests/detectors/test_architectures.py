@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from stages.detectors import registry
-from stages.detectors.base import Detector
-from stages.detectors.profile import profile, table
+from dfdetect.detectors import registry
+from dfdetect.detectors.base import Detector
+from dfdetect.detectors.profile import profile, table
 
 
 @pytest.fixture(autouse=True)

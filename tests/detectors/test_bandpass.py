@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.detectors.layers.bandpass import BandpassLayer
-from stages.detectors.layers.bandpass_image import bandpass_response, filter_image, gaussian_response, to_picture
-from stages.errors import UserError
+from dfdetect.detectors.layers.bandpass import BandpassLayer
+from dfdetect.detectors.layers.bandpass_image import bandpass_response, filter_image, gaussian_response, to_picture
+from dfdetect.errors import UserError
 
 SIZE = 96
 
@@ -122,7 +122,7 @@ def test_command_writes_a_picture_and_needs_no_torch(tmp_path):
     rng = np.random.default_rng(0)
     cv2.imwrite(str(tmp_path / "in.png"), rng.integers(0, 256, (40, 50, 3), dtype=np.uint8))
     code = (
-        "import sys; from stages.detectors.layers import bandpass_image as b; b.main();"
+        "import sys; from dfdetect.detectors.layers import bandpass_image as b; b.main();"
         "assert 'torch' not in sys.modules"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "in.png"), str(tmp_path / "out.png")]
@@ -131,7 +131,7 @@ def test_command_writes_a_picture_and_needs_no_torch(tmp_path):
 
 
 def test_command_names_a_missing_picture(monkeypatch, tmp_path):
-    from stages.detectors.layers import bandpass_image
+    from dfdetect.detectors.layers import bandpass_image
 
     monkeypatch.setattr(sys, "argv", ["bandpass_image", str(tmp_path / "none.png"), str(tmp_path / "out.png")])
     with pytest.raises(UserError, match=r"none\.png"):

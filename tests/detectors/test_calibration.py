@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.detectors.calibration import apply_anomaly, fit_anomaly
+from dfdetect.detectors.calibration import apply_anomaly, fit_anomaly
 
 SCORES = st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=30)
 
@@ -61,5 +61,5 @@ def test_bad_scores_are_refused():
 
 
 def test_needs_no_torch():
-    code = "import sys, stages.detectors.calibration; assert 'torch' not in sys.modules"
+    code = "import sys, dfdetect.detectors.calibration; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

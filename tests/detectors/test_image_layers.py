@@ -8,15 +8,15 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.detectors.layers.add_block import ADDBlock
-from stages.detectors.layers.cmf import CrossModalityFusion, FusionStack
-from stages.detectors.layers.decoder import ReconstructionDecoder
-from stages.detectors.layers.encoders import efficientnet_map_size, xception_map_size
-from stages.detectors.layers.frequency import FrequencyBranch, FrequencyFilter
-from stages.detectors.layers.graph_reasoning import GraphReasoning
-from stages.detectors.layers.guided_attention import GuidedAttention
-from stages.detectors.layers.sharpen import SharpenSoft
-from stages.detectors.layers.spectrum_edges import LogSpectrum, SobelLaplacian
+from dfdetect.detectors.layers.add_block import ADDBlock
+from dfdetect.detectors.layers.cmf import CrossModalityFusion, FusionStack
+from dfdetect.detectors.layers.decoder import ReconstructionDecoder
+from dfdetect.detectors.layers.encoders import efficientnet_map_size, xception_map_size
+from dfdetect.detectors.layers.frequency import FrequencyBranch, FrequencyFilter
+from dfdetect.detectors.layers.graph_reasoning import GraphReasoning
+from dfdetect.detectors.layers.guided_attention import GuidedAttention
+from dfdetect.detectors.layers.sharpen import SharpenSoft
+from dfdetect.detectors.layers.spectrum_edges import LogSpectrum, SobelLaplacian
 
 
 def reference_graph_reasoning(layer: GraphReasoning, encoder_map, d2, d4):

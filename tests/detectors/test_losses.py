@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.detectors.base import classification
-from stages.detectors.losses import AdaptiveFocalLoss, flooding, metric_learning, real_reconstruction
+from dfdetect.detectors.base import classification
+from dfdetect.detectors.losses import AdaptiveFocalLoss, flooding, metric_learning, real_reconstruction
 
 LABELS = st.lists(st.integers(0, 1), min_size=1, max_size=9)
 

@@ -8,10 +8,10 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from stages.detectors import pretrained, registry
-from stages.detectors.pretrained import make_backbone
-from stages.detectors.xception import Settings
-from stages.errors import UserError
+from dfdetect.detectors import pretrained, registry
+from dfdetect.detectors.pretrained import make_backbone
+from dfdetect.detectors.xception import Settings
+from dfdetect.errors import UserError
 
 SEVEN = {
     "addnet",
@@ -26,7 +26,7 @@ SEVEN = {
 
 def test_names_are_those_of_the_files_and_need_no_torch():
     code = (
-        "import sys; from stages.detectors import registry; print(*registry.names());"
+        "import sys; from dfdetect.detectors import registry; print(*registry.names());"
         "assert 'torch' not in sys.modules and 'timm' not in sys.modules"
     )
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
@@ -60,7 +60,7 @@ def test_settings_are_frozen_and_may_be_given_ready_made():
 
 def test_registered_under_another_name_than_its_file():
     with pytest.raises(ValueError, match="must be the module's own"):
-        registry.register("resnet", Settings)(type("Resnet", (), {"__module__": "stages.detectors.vgg"}))
+        registry.register("resnet", Settings)(type("Resnet", (), {"__module__": "dfdetect.detectors.vgg"}))
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])

@@ -7,12 +7,18 @@ import pytest
 import torch
 from torch import nn
 
-from stages.detectors import registry
-from stages.detectors.av_transformer import AVTransformer, Settings, nearest_chunks, turned_together, wrong_soundtracks
-from stages.detectors.layers.density import CausalDensity
-from stages.detectors.layers.mamba import MambaLayer, selective_scan
-from stages.detectors.layers.temporal import TemporalStack
-from stages.detectors.layers.transformer import TransformerLayer, positional_encoding
+from dfdetect.detectors import registry
+from dfdetect.detectors.av_transformer import (
+    AVTransformer,
+    Settings,
+    nearest_chunks,
+    turned_together,
+    wrong_soundtracks,
+)
+from dfdetect.detectors.layers.density import CausalDensity
+from dfdetect.detectors.layers.mamba import MambaLayer, selective_scan
+from dfdetect.detectors.layers.temporal import TemporalStack
+from dfdetect.detectors.layers.transformer import TransformerLayer, positional_encoding
 
 TEMPORAL = ["transformer", "mamba"]
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.faces.crop import crop_box, cut_square
-from stages.media.frames import Frame, RgbPicture
+from dfdetect.faces.crop import crop_box, cut_square
+from dfdetect.media.frames import Frame, RgbPicture
 
 SIZE = st.integers(2, 3000)
 

@@ -13,18 +13,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages import weights
-from stages.errors import MediaError
-from stages.faces import identity
-from stages.faces.__main__ import ROOM
-from stages.faces.extraction import MAX_CANDIDATES, MAX_PIXELS, batches, crop_video, summarise, weights_of
-from stages.media.frames import Frame, RgbPicture
-from stages.media.image import decode, encode, hamming, phash
-from stages.media.video import centres, sample_frames
-from stages.params import EngineParams, FacesParams, ImageEncoding
-from stages.per_video import Result, Video, run_room
-from stages.schema import FACES, VIDEOS
-from stages.store import Shards, from_rows, read_json, write_table
+from dfdetect.config.params import EngineParams, FacesParams, ImageEncoding
+from dfdetect.errors import MediaError
+from dfdetect.faces import identity
+from dfdetect.faces.extraction import MAX_CANDIDATES, MAX_PIXELS, batches, crop_video, summarise, weights_of
+from dfdetect.io import pretrained as weights
+from dfdetect.io.schemas import FACES, VIDEOS
+from dfdetect.io.tables import Shards, from_rows, read_json, write_table
+from dfdetect.media.frames import Frame, RgbPicture
+from dfdetect.media.image import decode, encode, hamming, phash
+from dfdetect.media.video import centres, sample_frames
+from dfdetect.runtime.video_stage import Result, Video, run_room
+from stages.faces import ROOM
 from tests.drawn_faces import drawn_face
 from tests.media.video_files import numbered, write_video
 

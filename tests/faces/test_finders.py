@@ -17,10 +17,10 @@ from retinaface.box_utils import decode as their_decode
 from retinaface.box_utils import decode_landm
 from retinaface.prior_box import priorbox
 
-from stages import weights
-from stages.errors import UserError
-from stages.faces import finders, mtcnn, retinaface
-from stages.faces.finders import (
+from dfdetect.errors import UserError
+from dfdetect.faces import detectors as finders
+from dfdetect.faces import mtcnn, retinaface
+from dfdetect.faces.detectors import (
     FINDERS,
     Detections,
     Finder,
@@ -31,8 +31,9 @@ from stages.faces.finders import (
     suppress,
     suppress_each,
 )
-from stages.media.frames import Rgb
-from stages.media.image import read_image
+from dfdetect.io import pretrained as weights
+from dfdetect.media.frames import Rgb
+from dfdetect.media.image import read_image
 from tests.drawn_faces import DrawnFace, drawn_face
 
 SHARED = Path(__file__).parents[2].parent / "shared"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.faces.finders import Detections
-from stages.faces.subject import choose_subject, find_cuts, follow
+from dfdetect.faces.detectors import Detections
+from dfdetect.faces.main_track import choose_subject, find_cuts, follow
 
 Face = tuple[str, float, float, float]  # who, centre x, centre y, side
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.media.audio import (
+from dfdetect.media.audio import (
     AudioTrack,
     NoAudioTrackError,
     UnreadableAudioError,
@@ -155,7 +155,7 @@ def test_integer_decoders_give_the_same_samples_without_vector_instructions(tmp_
         for name, codec in [("a.mp4", "aac"), ("a.mp3", "libmp3lame"), ("a.mkv", "ac3")]
     ]
     code = (
-        "import ctypes, hashlib, sys; from stages.media.audio import decode_audio\n"
+        "import ctypes, hashlib, sys; from dfdetect.media.audio import decode_audio\n"
         f"library = ctypes.CDLL({str(libraries[0])!r})\n"
         "if sys.argv[1] == 'plain': library.av_force_cpu_flags(0)\n"
         "print(library.av_get_cpu_flags() == 0, *[hashlib.sha256(decode_audio(p, 16000).samples).hexdigest() "
@@ -269,7 +269,7 @@ def test_a_track_too_long_for_the_memory_is_refused(tmp_path: Path, monkeypatch:
     """Holes of up to a minute are filled with zeros: a few packets may claim hours."""
     path = write_sound(tmp_path / "a.mkv", tone(16000, 0.4)[None], 16000, codec="flac", starts_s=(0.0, 50.0, 100.0))
     assert decode_audio(path, 16000).duration_s == pytest.approx(100.1, abs=0.2)
-    monkeypatch.setattr("stages.media.audio.MAX_TRACK_S", 60.0)
+    monkeypatch.setattr("dfdetect.media.audio.MAX_TRACK_S", 60.0)
     with pytest.raises(UnreadableAudioError, match="the track is longer than"):
         decode_audio(path, 16000)
 

@@ -11,11 +11,11 @@ import av
 import cv2
 import pytest
 
-from stages.errors import MediaError
-from stages.media.audio import UnreadableAudioError, decode_audio
-from stages.media.containers import FORMATS
-from stages.media.decoders import Limits, OpenCvSource, Tally
-from stages.media.video import probe, sample_frames
+from dfdetect.errors import MediaError
+from dfdetect.media.audio import UnreadableAudioError, decode_audio
+from dfdetect.media.containers import FORMATS
+from dfdetect.media.decoders import Limits, OpenCvSource, Tally
+from dfdetect.media.video import probe, sample_frames
 from tests.media.video_files import numbered, write_video
 
 PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n"

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.errors import MediaError
-from stages.media.audio import NoAudioTrackError, decode_audio
-from stages.media.image import encode
-from stages.media.video import Limits, VideoInfo, centres, frames_at_times, probe, sample_frames
+from dfdetect.errors import MediaError
+from dfdetect.media.audio import NoAudioTrackError, decode_audio
+from dfdetect.media.image import encode
+from dfdetect.media.video import Limits, VideoInfo, centres, frames_at_times, probe, sample_frames
 from tests.media.video_files import numbered, numbers
 
 FRAMES = 30

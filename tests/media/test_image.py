@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from stages.errors import MediaError
-from stages.media.image import decode, decode_grey, encode, hamming, image_size, is_image, phash, read_image
+from dfdetect.errors import MediaError
+from dfdetect.media.image import decode, decode_grey, encode, hamming, image_size, is_image, phash, read_image
 from tests.drawn_faces import drawn_face
 from tests.media.video_files import numbered
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.errors import MediaError
-from stages.media import video
-from stages.media.decoders import OpenCvSource, Source, Tally
-from stages.media.frames import Frame, RgbPicture, shrunk_size
-from stages.media.image import encode
-from stages.media.video import Decoded, Limits, centres, frames_at_times, probe, process_frames, sample_frames
+from dfdetect.errors import MediaError
+from dfdetect.media import video
+from dfdetect.media.decoders import OpenCvSource, Source, Tally
+from dfdetect.media.frames import Frame, RgbPicture, shrunk_size
+from dfdetect.media.image import encode
+from dfdetect.media.video import Decoded, Limits, centres, frames_at_times, probe, process_frames, sample_frames
 from tests.media.video_files import numbered, numbers, write_video
 from tests.sound_files import tone, write_sound
 

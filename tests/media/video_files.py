@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from stages.media.video import Frame
+from dfdetect.media.video import Frame
 
 BITS = 8
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.determinism import ODD, PLAIN, artifacts, differing
+from benchmarks.determinism import ODD, PLAIN, artifacts, differing
 
 STAGES = ("download", "faces", "mels")
 

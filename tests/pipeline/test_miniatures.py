@@ -20,17 +20,17 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.trials import CLIPS
-from stages import params as params_file
-from stages.download.table import download
-from stages.faces.__main__ import ROOM as FACES_ROOM
-from stages.masks.__main__ import ROOM as MASKS_ROOM
-from stages.mels.__main__ import ROOM as MELS_ROOM
-from stages.mouths.__main__ import ROOM as MOUTHS_ROOM
-from stages.per_video import run_room
-from stages.schema import COVERAGE, FACES, MASKS, MELS, MOUTHS, SPLITS, VIDEOS
-from stages.splits.build import build
-from stages.store import Shards, read_json, read_table
+from benchmarks.trials import CLIPS
+from dfdetect.config import params as params_file
+from dfdetect.datasets.sources.index import download
+from dfdetect.io.schemas import COVERAGE, FACES, MASKS, MELS, MOUTHS, SPLITS, VIDEOS
+from dfdetect.io.tables import Shards, read_json, read_table
+from dfdetect.runtime.video_stage import run_room
+from dfdetect.splits.build import build
+from stages.faces import ROOM as FACES_ROOM
+from stages.masks import ROOM as MASKS_ROOM
+from stages.mels import ROOM as MELS_ROOM
+from stages.mouths import ROOM as MOUTHS_ROOM
 
 ROOT = Path(__file__).parents[2]
 BY_DVC = "fakeavceleb"

@@ -7,17 +7,25 @@ from typing import Any
 
 import pytest
 
-from stages.datasets.tree import on_disk
-from stages.download.table import download
-from stages.faces.__main__ import ROOM as FACES_ROOM
-from stages.masks.__main__ import ROOM as MASKS_ROOM
-from stages.mels.__main__ import ROOM as MELS_ROOM
-from stages.mouths.__main__ import ROOM as MOUTHS_ROOM
-from stages.params import DatasetParams, EngineParams, FacesParams, MasksParams, MelsParams, MouthsParams, SplitsParams
-from stages.per_video import run_room
-from stages.schema import COVERAGE, MELS, MOUTHS, SPLITS, VIDEOS
-from stages.splits.build import build
-from stages.store import Shards, read_json, read_table
+from dfdetect.config.params import (
+    DatasetParams,
+    EngineParams,
+    FacesParams,
+    MasksParams,
+    MelsParams,
+    MouthsParams,
+    SplitsParams,
+)
+from dfdetect.datasets.sources.index import download
+from dfdetect.datasets.tree import on_disk
+from dfdetect.io.schemas import COVERAGE, MELS, MOUTHS, SPLITS, VIDEOS
+from dfdetect.io.tables import Shards, read_json, read_table
+from dfdetect.runtime.video_stage import run_room
+from dfdetect.splits.build import build
+from stages.faces import ROOM as FACES_ROOM
+from stages.masks import ROOM as MASKS_ROOM
+from stages.mels import ROOM as MELS_ROOM
+from stages.mouths import ROOM as MOUTHS_ROOM
 from tests.pipeline.awkward_files import SIDE, make_awkward_files
 
 MEDIA = Path(__file__).parents[2].parent / "shared" / "media"

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from stages.params import EngineParams
+from dfdetect.config.params import EngineParams
 from tests.reliability.gauntlet import STAGES, Found, run_gauntlet
 from tests.reliability.mutations import Case, cases
 from tests.reliability.seeds import make_seeds

@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from stages.datasets.tree import on_disk
-from stages.download.table import download
-from stages.faces.__main__ import ROOM as FACES_ROOM
-from stages.media.image import decode
-from stages.mels.__main__ import ROOM as MELS_ROOM
-from stages.params import DatasetParams, EngineParams, FacesParams, MelsParams
-from stages.per_video import run_room
-from stages.predict.predictor import Predictor
-from stages.schema import COVERAGE, FACES, MELS, VIDEOS
-from stages.store import Shards, read_json, read_table
-from tests.evaluate.bundles import save_bundle
+from dfdetect.config.params import DatasetParams, EngineParams, FacesParams, MelsParams
+from dfdetect.datasets.sources.index import download
+from dfdetect.datasets.tree import on_disk
+from dfdetect.inference.predictor import Predictor
+from dfdetect.io.schemas import COVERAGE, FACES, MELS, VIDEOS
+from dfdetect.io.tables import Shards, read_json, read_table
+from dfdetect.media.image import decode
+from dfdetect.runtime.video_stage import run_room
+from stages.faces import ROOM as FACES_ROOM
+from stages.mels import ROOM as MELS_ROOM
+from tests.evaluation.bundles import save_bundle
 
 STAGES = ("probe", "faces", "mels", "predict")
 # What the engine says of work that ended in no foreseen way; a hostile file must not get so far.

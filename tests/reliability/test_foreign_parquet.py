@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.errors import UserError
-from stages.schema import MOUTHS, PREDICTIONS, SPLITS
-from stages.store import Shards, ShardWriter, from_rows, read_table
+from dfdetect.errors import UserError
+from dfdetect.io.schemas import MOUTHS, PREDICTIONS, SPLITS
+from dfdetect.io.tables import Shards, ShardWriter, from_rows, read_table
 
 VIDEOS = ("a", "b", "c")
 

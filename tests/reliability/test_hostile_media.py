@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.params import EngineParams
+from dfdetect.config.params import EngineParams
 from tests.reliability.fuzz import table, write
 from tests.reliability.gauntlet import STAGES, Found, run_gauntlet
 from tests.reliability.mutations import Case, cases

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from stages.errors import MediaError
-from stages.media.containers import open_container
-from stages.media.video import probe, sample_frames
+from dfdetect.errors import MediaError
+from dfdetect.media.containers import open_container
+from dfdetect.media.video import probe, sample_frames
 from tests.reliability import ebml, mp4
 from tests.reliability.mutations import Case, cases
 from tests.reliability.seeds import FRAMES, SIDE, make_seeds

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from stages import bundle
-from stages.datasets.lists import read_json_file
-from stages.datasets.tree import below, stored
-from stages.errors import UserError
-from stages.params import load
-from stages.per_video import load_videos
-from stages.predict.demo.examples import test_clips as clips_to_pick
-from stages.schema import SPLITS, VIDEOS
-from stages.store import from_rows, read_json, write_table
-from tests.evaluate.bundles import make_detector, make_info, save_bundle
+from dfdetect.config.params import load
+from dfdetect.datasets.lists import read_json_file
+from dfdetect.datasets.tree import below, stored
+from dfdetect.demo.examples import test_clips as clips_to_pick
+from dfdetect.errors import UserError
+from dfdetect.inference import saved_model as bundle
+from dfdetect.io.schemas import SPLITS, VIDEOS
+from dfdetect.io.tables import from_rows, read_json, write_table
+from dfdetect.runtime.video_stage import load_videos
+from tests.evaluation.bundles import make_detector, make_info, save_bundle
 
 TAGS = (
     "!!python/object/apply:os.system ['touch ran']",

@@ -10,20 +10,20 @@ from typing import Any
 import pytest
 import torch
 
-from stages import bundle
-from stages.detectors.pretrained import read_weights
-from stages.errors import UserError
-from stages.evaluate.run import evaluate
-from stages.params import validate
-from stages.predict import load_detector
-from stages.recipe import Recipe
-from stages.train.resume import AtomicCheckpointIO, read_checkpoint
-from stages.train.setup import build_detector
-from stages.weights import load_state
-from tests.evaluate.bundles import SETTINGS, save_bundle
-from tests.evaluate.tables import QUICK
+from dfdetect import load_detector
+from dfdetect.config.params import validate
+from dfdetect.config.recipe import Recipe
+from dfdetect.detectors.pretrained import read_weights
+from dfdetect.errors import UserError
+from dfdetect.evaluation.score_dataset import evaluate
+from dfdetect.inference import saved_model as bundle
+from dfdetect.io.pretrained import load_state
+from dfdetect.training.resume import AtomicCheckpointIO, read_checkpoint
+from dfdetect.training.setup import build_detector
+from tests.evaluation.bundles import SETTINGS, save_bundle
+from tests.evaluation.tables import QUICK
 from tests.reliability.gauntlet import FACES_OF
-from tests.train.conftest import raw_params
+from tests.training.conftest import raw_params
 
 
 class Malicious:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stages.schema import VIDEOS
+from dfdetect.io.schemas import VIDEOS
 
 Rows = list[dict[str, Any]]
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.splits.assign import TOLERANCE, hold_out
-from stages.splits.units import Unit, make_units
+from dfdetect.splits.assign import TOLERANCE, hold_out
+from dfdetect.splits.units import Unit, make_units
 from tests.splits.tables import people, row
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.datasets.layout import OfficialPart
-from stages.errors import UserError
-from stages.params import SplitsParams
-from stages.splits.audit import counts, official_counts, shared_people
-from stages.splits.leaks import EXCLUDED, act, find_leaks
-from stages.splits.near import Frames
+from dfdetect.config.params import SplitsParams
+from dfdetect.datasets.layout import OfficialPart
+from dfdetect.errors import UserError
+from dfdetect.splits.audit import counts, official_counts, shared_people
+from dfdetect.splits.leaks import EXCLUDED, act, find_leaks
+from dfdetect.splits.near import Frames
 from tests.splits.tables import row
 
 PARTS = (OfficialPart({"category": "Celeb-real"}, 4, {"train": 3, "test": 1}),)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from stages.datasets import registry
-from stages.errors import UserError
-from stages.params import DatasetParams, SplitsParams
-from stages.schema import SPLITS, VIDEOS
-from stages.splits.build import build
-from stages.store import from_rows, read_table, write_json, write_table
+from dfdetect.config.params import DatasetParams, SplitsParams
+from dfdetect.datasets import registry
+from dfdetect.errors import UserError
+from dfdetect.io.schemas import SPLITS, VIDEOS
+from dfdetect.io.tables import from_rows, read_table, write_json, write_table
+from dfdetect.splits.build import build
 from tests.datasets import trees
 from tests.splits.tables import Rows, people, row
 
@@ -187,8 +187,8 @@ def test_a_list_that_gives_other_official_counts_stops(tmp_path: Path) -> None:
 
 def test_torch_is_not_imported() -> None:
     code = (
-        "import sys, stages.splits.__main__, stages.splits.build\n"
-        "from stages.datasets import registry\nregistry.layouts()\n"
+        "import sys, stages.splits, dfdetect.splits.build\n"
+        "from dfdetect.datasets import registry\nregistry.layouts()\n"
         "print(sorted({'torch', 'cv2', 'dlib', 'librosa', 'av', 'pandas', 'sklearn'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

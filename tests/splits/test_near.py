@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.errors import UserError
-from stages.schema import FACES
-from stages.splits import near
-from stages.splits.near import matches, read_frames
-from stages.store import ShardWriter, from_rows
+from dfdetect.errors import UserError
+from dfdetect.io.schemas import FACES
+from dfdetect.io.tables import ShardWriter, from_rows
+from dfdetect.splits import near
+from dfdetect.splits.near import matches, read_frames
 
 HASHES = st.lists(
     st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 255), st.integers(0, 63).map(lambda bit: 1 << bit)), max_size=30

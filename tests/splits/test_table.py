@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from stages.params import SplitsParams
-from stages.splits.table import assign
+from dfdetect.config.params import SplitsParams
+from dfdetect.splits.table import assign
 from tests.splits.tables import Rows, people, row
 
 PARAMS = SplitsParams()

@@ -5,7 +5,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.splits.units import make_units
+from dfdetect.splits.units import make_units
 from tests.splits.tables import row
 
 

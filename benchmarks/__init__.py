@@ -1,0 +1,1 @@
+"""What `make bench`, `make soak`, `make interruptions` and their like run."""

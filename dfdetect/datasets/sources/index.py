@@ -1,0 +1,111 @@
+"""videos.parquet and the metrics of the download stage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dfdetect.config.params import DatasetParams, EngineParams
+from dfdetect.datasets import registry
+from dfdetect.datasets.layout import Clip
+from dfdetect.datasets.probe import inspect_files
+from dfdetect.datasets.sources.cache import ROOT as CACHE_ROOT
+from dfdetect.datasets.sources.cache import Cache
+from dfdetect.datasets.sources.sources import bring
+from dfdetect.datasets.tree import stored
+from dfdetect.errors import UserError
+from dfdetect.io.schemas import VIDEOS
+from dfdetect.io.tables import from_rows, write_json, write_table
+from dfdetect.runtime.locks import exclusive
+from dfdetect.runtime.video_stage import dataset_folder
+
+# Failures listed by name in the metrics; all are in videos.parquet.
+LISTED_FAILURES = 50
+_COUNTED = ("status", "label", "visual_label", "category", "method", "compression", "official_split")
+
+
+def download(dataset: str, entry: DatasetParams, engine: EngineParams) -> dict[str, Any]:
+    """Bring a dataset here, list it, hash and probe its files; write videos.parquet and the metrics.
+
+    Returns:
+        The metrics.
+    Raises:
+        UserError: the source or layout is not what it should be, or too many files cannot be probed. In the latter
+            case the table and the metrics are written all the same, so that the reasons can be looked at. Or another
+            process runs this stage on the dataset.
+    """
+    folder, place = dataset_folder(dataset), Path("metrics") / dataset / "download.json"
+    with exclusive("download", dataset, folder / "videos.parquet", place):
+        return _download(dataset, entry, engine, folder, place)
+
+
+def _download(dataset: str, entry: DatasetParams, engine: EngineParams, folder: Path, place: Path) -> dict[str, Any]:
+    registry.check(dataset, entry)  # a wrong layout or setting is told before anything is fetched
+    root = bring(dataset, entry, folder / "raw", engine)
+    index = registry.build_index(dataset, entry, root)
+    with Cache(CACHE_ROOT / f"{dataset}.jsonl", root) as cache:
+        paths = [clip.path for clip in index.clips]
+        facts = inspect_files(str(root), paths, cache, engine, label=f"download {dataset}")
+    rows = [_row(clip, facts[clip.path]) for clip in index.clips]
+    write_table(folder / "videos.parquet", from_rows(rows, VIDEOS), VIDEOS)
+    metrics = summarise(rows, index.notes)
+    write_json(place, metrics)
+    _stop_if_failed(dataset, entry, metrics)
+    return metrics
+
+
+def _row(clip: Clip, facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "video_id": clip.video_id,
+        "path": stored(clip.path),
+        "label": clip.label,
+        "visual_label": clip.visual_label,
+        "category": clip.category,
+        "method": clip.method,
+        "compression": clip.compression,
+        "identity": clip.identity,
+        "source_identity": clip.source_identity,
+        "original_id": clip.original_id,
+        "official_split": clip.official_split,
+        **facts,
+    }
+
+
+def summarise(rows: list[dict[str, Any]], notes: Mapping[str, Any]) -> dict[str, Any]:
+    """Counts over the rows of videos.parquet, the failures by name, and what the layout noted.
+
+    Returns:
+        Plain values; nothing in it depends on the machine or the time.
+    """
+    failures = [row for row in rows if row["status"] != "ok"]
+    return {
+        "videos": len(rows),
+        **{name: _counts(row.get(name) for row in rows) for name in _COUNTED},
+        "identities": len({row["identity"] for row in rows} - {None}),
+        "with_audio": sum(row.get("has_audio") is True for row in rows),
+        "size_bytes": sum(row["size_bytes"] or 0 for row in rows),
+        "duration_s": round(sum(row.get("duration_s") or 0.0 for row in rows), 3),
+        "failed": len(failures),
+        "failed_share": round(len(failures) / len(rows), 6),
+        "failures": [
+            {name: row[name] for name in ("video_id", "status", "reason")} for row in failures[:LISTED_FAILURES]
+        ],
+        "layout": dict(notes),
+    }
+
+
+def _counts(values: Iterable[Any]) -> dict[str, int]:
+    counted = Counter("null" if value is None else str(value) for value in values)
+    return dict(sorted(counted.items()))
+
+
+def _stop_if_failed(dataset: str, entry: DatasetParams, metrics: Mapping[str, Any]) -> None:
+    if metrics["failed_share"] > entry.max_failed_share:
+        first = "\n".join(f"  {row['video_id']}: {row['status']}: {row['reason']}" for row in metrics["failures"][:5])
+        raise UserError(
+            f"download {dataset}: {metrics['failed']} of {metrics['videos']} files cannot be probed, more than "
+            f"datasets.{dataset}.max_failed_share ({entry.max_failed_share:g}) allows. All are in "
+            f"{dataset_folder(dataset) / 'videos.parquet'}; the first:\n{first}"
+        )

@@ -1,0 +1,57 @@
+"""ADDNet behind a learned bandpass filter."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from dfdetect.detectors.base import Batch
+from dfdetect.detectors.layers.bandpass import BandpassLayer
+from dfdetect.detectors.layers.masked_xception import MaskedXception, MaskedXceptionSettings
+from dfdetect.detectors.registry import register
+
+
+class Settings(MaskedXceptionSettings):
+    """`detectors.addnet_bandpass`."""
+
+    kernel_size: int = Field(31, ge=3, le=127)  # taps of each blur; odd
+    sigma_low: float = Field(0.5, gt=0.05)  # starting width of the narrow blur (px)
+    delta: float = Field(2.5, gt=0.05)  # starting extra width of the wide one (px)
+
+    @field_validator("kernel_size")
+    @classmethod
+    def _odd(cls, size: int) -> int:
+        if size % 2 == 0:
+            raise ValueError("must be odd, so that the blur is centred on a pixel")
+        return size
+
+
+@register("addnet_bandpass", Settings)
+class ADDNetBandpass(MaskedXception):
+    """A learned difference of Gaussians, then ADDNet.
+
+    Input, output and parameters: those of ADDNet, and two widths. The widths are reported each epoch.
+
+    Source: source 003 (ADDNet2D_Xception_Bandpass).
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.bandpass = BandpassLayer(settings.kernel_size, settings.sigma_low, settings.delta)
+
+    def preprocess(self, image: Tensor) -> Tensor:
+        """The band of the image: (B, 3, H, W) -> (B, 3, H, W)."""
+        return self.bandpass(image)
+
+    def epoch_report(self) -> dict[str, float]:
+        """The learned widths (px)."""
+        layer = self.bandpass
+        widths = {"sigma_low": layer.sigma_low, "delta": layer.delta, "sigma_high": layer.sigma_high}
+        return {name: width.item() for name, width in widths.items()}
+
+    def pictures(self, batch: Batch, output: dict[str, Tensor]) -> dict[str, Tensor]:  # noqa: ARG002
+        """The input and its band: 0 is mid-grey, the strongest response of each image black or white."""
+        image = batch["image"].float()
+        band = self.bandpass(image)
+        reach = band.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-6)
+        return {"input": self.unnormalise(image), "band": 0.5 + 0.5 * band / reach}

@@ -1,0 +1,139 @@
+"""The attention network: reconstruction-classification learning with a frequency branch and cross-modality fusion."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from dfdetect.detectors.base import Batch, Detector, check_map, classification, pool
+from dfdetect.detectors.layers.cmf import FusionStack
+from dfdetect.detectors.layers.decoder import ReconstructionDecoder
+from dfdetect.detectors.layers.encoders import XCEPTION, efficientnet_parts, run_stages, xception_parts
+from dfdetect.detectors.layers.frequency import FrequencyBranch
+from dfdetect.detectors.layers.graph_reasoning import GraphReasoning
+from dfdetect.detectors.layers.guided_attention import GuidedAttention
+from dfdetect.detectors.losses import flooding, metric_learning, real_reconstruction
+from dfdetect.detectors.pretrained import make_backbone
+from dfdetect.detectors.registry import register
+from dfdetect.detectors.settings import ImageSettings
+
+_MAPS = ("pooled_embedding", "pooled_d2", "pooled_d4")  # the three maps of the metric-learning loss
+
+
+class Settings(ImageSettings):
+    """`detectors.attention_network`."""
+
+    small: ClassVar[dict[str, Any]] = {"image_size": 64, "graph_width": 32, "fusion_width": 32}
+    drop_rate: float = Field(0.2, ge=0.0, le=0.5)
+    encoder: Literal["xception", "efficientnet"] = "xception"
+    efficientnet: Literal["efficientnet_b0", "efficientnet_b4"] = "efficientnet_b4"  # which one, if it is the encoder
+    lambda_1: float = Field(0.1, ge=0.0)  # weight of the reconstruction loss
+    lambda_2: float = Field(0.1, ge=0.0)  # weight of the metric-learning loss
+    flood_level: float = Field(0.04, ge=0.0)  # the classification loss is kept from going below; 0: off
+    noise_std: float = Field(0.05, ge=0.0)  # white noise while training, inputs in [-1, 1]; 1e-6 is RECCE's code
+    graph_width: int = Field(256, ge=8)  # embedding of graph reasoning
+    fusion_width: int = Field(256, ge=8)  # of frequency branch and fusion blocks; 728 (Xception's own): none reduced
+    fusion_blocks: int = Field(4, ge=1, le=8)
+    fusion_separable: bool = False  # 3x3 convolution of a fusion block depthwise-separable (cheaper at full width)
+
+
+@register("attention_network", Settings)
+class AttentionNetwork(Detector):
+    """RECCE with a frequency branch whose view is fused into the spatial one by four cross-modality blocks.
+
+        image + noise -> encoder blocks 1-4 -> embedding ---------------------------> blocks 5-7 -> graph reasoning
+                                                 |-> decoder -> d2, d4, reconstruction -----^            |
+                                                 |                        |                         block 8
+                                                 |                        '-> |image - rec.| -> guided attention
+                                                 '-> FFT, learned filter, inverse FFT -> FFN -> 4 x CMF
+                                                                          blocks 9-12, conv3, conv4, pool, linear
+
+    Input: face crop (B, 3, S, S) in [-1, 1], S = image_size, 299 in the sources.
+    Output: logits (B, num_classes); reconstruction (B, 3, S, S) in [-1, 1]; attention_map (B, 1, 19, 19); the pooled
+    maps of the metric-learning loss (B, 728), (B, 256), (B, 128).
+
+    The fusion blocks work at fusion_width 256 (1x1 down and up, with a residual around them): at Xception's own 728
+    channels, the four full 3x3 convolutions would cost 6.9 GMACs, more than the whole middle flow; at 256 all four
+    blocks cost 1.5. fusion_width 728 gives the unreduced network.
+
+    Source: sources 000 and 001; RECCE (CVPR 2022); M2TR (ICMR 2022). RECCE's inputs lie in [-1, 1], which its tanh
+    output needs, so the ImageNet normalisation of source 000's configuration is not used.
+    """
+
+    inputs = frozenset({"image"})
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, image_size=settings.image_size)
+        self.options = settings
+        if settings.encoder == "xception":
+            self.backbone = make_backbone(XCEPTION, settings.pretrained)
+            self.parts = xception_parts(settings.image_size)
+        else:
+            self.backbone = make_backbone(settings.efficientnet, settings.pretrained)
+            self.parts = efficientnet_parts(self.backbone, settings.image_size)
+        parts, drop_rate, width = self.parts, settings.drop_rate, settings.fusion_width
+        self.dropout = nn.Dropout(drop_rate)
+        self.decoder = ReconstructionDecoder(parts.embed_channels)
+        self.reasoning = GraphReasoning(parts.reason_channels, width=settings.graph_width, drop_rate=drop_rate)
+        self.attention = GuidedAttention(parts.reason_channels, drop_rate)
+        self.frequency = FrequencyBranch(parts.embed_channels, width, parts.map_size)
+        self.fusion = FusionStack(
+            parts.reason_channels, width, settings.fusion_blocks, separable=settings.fusion_separable
+        )
+        self.fc = nn.Linear(parts.features, settings.num_classes)
+
+    def add_noise(self, image: Tensor) -> Tensor:
+        """White Gaussian noise on a random half of the samples, clipped to [-1, 1]: (B, 3, H, W) -> the same."""
+        if not self.training or self.options.noise_std == 0:
+            return image
+        chosen = (torch.rand(len(image), 1, 1, 1, device=image.device) > 0.5).to(image.dtype)
+        return (image + torch.randn_like(image) * self.options.noise_std * chosen).clamp(-1.0, 1.0)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """image (B, 3, S, S) -> logits, reconstruction, attention_map and pooled maps (shapes: class docstring)."""
+        image = batch["image"]
+        check_map("attention_network", image, self.image_size)
+        parts, saving = self.parts, self.gradient_checkpointing
+        embedding = run_stages(self.backbone, parts.embed, self.add_noise(image), checkpointed=saving)  # 728x19x19
+        d2, d4, small = self.decoder(self.dropout(embedding), checkpointed=saving)  # 256x38x38, 128x76x76, 3x152x152
+        reconstruction = F.interpolate(small, size=image.shape[-2:], mode="bilinear", align_corners=True)
+        x = run_stages(self.backbone, parts.reason, embedding, checkpointed=saving)
+        x = x + self.reasoning(x, d2, d4)
+        x = run_stages(self.backbone, parts.guide, x, checkpointed=saving)
+        x, attention_map = self.attention(image, reconstruction, x)
+        x = self.fusion(x, self.frequency(embedding))
+        x = run_stages(self.backbone, parts.tail, x, checkpointed=saving)  # 2048x10x10
+        return {
+            "logits": self.fc(self.dropout(pool(x))),
+            "reconstruction": reconstruction,
+            "attention_map": attention_map,
+            **dict(zip(_MAPS, (pool(embedding), pool(d2), pool(d4)), strict=True)),
+        }
+
+    def loss(self, output: dict[str, Tensor], batch: Batch, *, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
+        """Flooded classification + lambda_1 * reconstruction of reals + lambda_2 * metric learning at three maps."""
+        label = batch["label"]
+        wrong = classification(output["logits"], label)
+        reconstruction = real_reconstruction(output["reconstruction"], batch["image"], label)
+        metric = torch.stack([metric_learning(output[name], label) for name in _MAPS]).sum()
+        loss = (
+            flooding(wrong, self.options.flood_level)
+            + self.options.lambda_1 * reconstruction
+            + self.options.lambda_2 * metric
+        )
+        return {"loss": loss, "classification": wrong, "reconstruction": reconstruction, "metric": metric}
+
+    def pictures(self, batch: Batch, output: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The reconstruction, its residual and the attention map, beside the input."""
+        image, rebuilt = self.unnormalise(batch["image"].float()), self.unnormalise(output["reconstruction"].float())
+        size = image.shape[-2:]
+        return {
+            "input": image,
+            "reconstruction": rebuilt,
+            "residual": (image - rebuilt).abs(),
+            "attention_map": F.interpolate(output["attention_map"].float(), size=size, mode="nearest"),
+        }

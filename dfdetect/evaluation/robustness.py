@@ -1,0 +1,180 @@
+"""How fast a detector fails when its test crops are harmed: AUC against strength."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from dfdetect.config.params import EvaluateParams
+from dfdetect.data.av import SequenceIndex, Tables
+from dfdetect.data.images import decode, decode_mask
+from dfdetect.data.index import CropIndex, Pictures, pick
+from dfdetect.data.sampler import evenly
+from dfdetect.errors import UserError
+from dfdetect.evaluation.corruptions import CORRUPTIONS, Corruption, Rgb
+from dfdetect.evaluation.decision import Combination
+from dfdetect.evaluation.metrics import Figures, Sample, undefined
+from dfdetect.inference.scoring import Index, Scorer
+from dfdetect.io.tables import write_bytes, write_json
+
+CLEAN = "clean"
+DIGITS = 6
+
+
+def settings(params: EvaluateParams) -> Iterator[tuple[str, float]]:
+    """The kinds and strengths that are asked for, in the order of the params."""
+    for kind in CORRUPTIONS:
+        for strength in getattr(params.robustness, kind):
+            yield kind, strength
+
+
+def robustness(
+    scorer: Scorer, index: Index, params: EvaluateParams, *, how: Combination, label: str
+) -> dict[str, Any] | None:
+    """Score the harmed crops and compare.
+
+    Args:
+        scorer: of the detector.
+        index: the test split's crops or sequences.
+        params: kinds, strengths, and how many frames of each video are taken.
+        how: how frames make a video's score.
+        label: of the progress bars.
+    Returns:
+        Plain JSON values: the video AUC of the same frames unharmed (`clean`), of each kind and strength, and
+        `mean_drop`: clean minus the mean of all others. None where no kind is asked for.
+    """
+    asked = list(settings(params))
+    if not asked:
+        return None
+    few = few_frames(index, params.robustness.frames_per_video)
+
+    def auc(harmed: Index, what: str) -> tuple[float, str]:
+        found = scorer.score(harmed, how=how, top_k=params.top_k, label=f"{label}: {what}")
+        labels = index.videos.labels
+        kept = [n for n, video in enumerate(found) if video.score is not None and labels[n] >= 0]
+        sample = Sample.of(labels[kept], np.array([found[n].score for n in kept], np.float64))
+        figures = Figures(sample, 0.5, params.bins)
+        return figures.values()["auc"], undefined("auc", figures.cells(), "video")
+
+    clean, why = auc(few, "unharmed")
+    if np.isnan(clean):
+        return {CLEAN: None, "mean_drop": None, "auc": {}, "undefined": [{"figure": CLEAN, "reason": why}]}
+    curves: dict[str, dict[str, float]] = {}
+    for kind, strength in asked:
+        value, _ = auc(harm(few, CORRUPTIONS[kind], strength), f"{kind} {strength:g}")
+        curves.setdefault(kind, {})[f"{strength:g}"] = round(value, DIGITS)
+    drops = [clean - value for curve in curves.values() for value in curve.values()]
+    return {
+        CLEAN: round(clean, DIGITS),
+        "mean_drop": round(float(np.mean(drops)), DIGITS),
+        "auc": curves,
+        "undefined": [],
+    }
+
+
+def write_robustness(folder: Path, found: dict[str, Any] | None) -> None:
+    """Write robustness.json and plots/robustness.csv; without a measurement the files say that none was asked for."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ("harm", "kind", "strength", "auc"), lineterminator="\n")
+    writer.writeheader()
+    if found and found["auc"]:
+        writer.writerow({"harm": "none", "kind": CLEAN, "strength": 0, "auc": found[CLEAN]})
+        for kind, curve in found["auc"].items():
+            for strength, value in curve.items():
+                row = {"kind": kind, "strength": strength, "auc": value}
+                writer.writerow({"harm": f"{kind} {strength}", **row})
+    write_bytes(folder / "plots" / "robustness.csv", text.getvalue().encode())
+    write_json(folder / "robustness.json", found or {"undefined": [_NOT_ASKED]})
+
+
+_NOT_ASKED = {"figure": "mean_drop", "reason": "params.yaml asks for no kind of harm under evaluate.robustness"}
+
+
+def few_frames(index: Index, count: int) -> Index:
+    """Evenly spaced crops of each video; sequences stay whole."""
+    if isinstance(index, SequenceIndex):
+        return index
+    bounds = np.flatnonzero(np.diff(index.video)) + 1
+    parts = [part[evenly(part.size, count)] for part in np.split(np.arange(len(index)), bounds)]
+    return pick(index, np.concatenate(parts))
+
+
+def harm(index: Index, corruption: Corruption, strength: float) -> Index:
+    """The index with harmed pictures, made when they are read, one video at a time."""
+    if isinstance(index, SequenceIndex):
+        return replace(index, mouths=_HarmedTables(index.mouths, corruption, strength))
+    images = _Harmed(index.images, index, corruption, strength, grey=False)
+    masks = index.masks
+    if masks is not None and corruption.moves:
+        masks = _Harmed(masks, index, corruption, strength, grey=True)
+    return replace(index, images=images, masks=masks)
+
+
+class _Harmed:
+    """Pictures of an index, harmed a video at a time and handed on without further loss."""
+
+    def __init__(
+        self, pictures: Pictures, index: CropIndex, corruption: Corruption, strength: float, *, grey: bool
+    ) -> None:
+        self.pictures, self.video, self.corruption, self.strength = pictures, index.video, corruption, strength
+        self.grey = grey
+        self._held: tuple[int, dict[int, bytes]] = (-1, {})
+
+    def get(self, row: int) -> bytes:
+        """The harmed picture, encoded; empty where the picture cannot be decoded."""
+        video = int(self.video[row])
+        if self._held[0] != video:
+            rows = np.flatnonzero(self.video == video).tolist()
+            read = decode_mask if self.grey else decode
+            pictures = {r: picture for r in rows if (picture := read(self.pictures.get(r))) is not None}
+            self._held = (video, dict(zip(pictures, _encoded(pictures, self.corruption, self.strength), strict=True)))
+        return self._held[1].get(row, b"")
+
+
+def _encoded(pictures: dict[int, np.ndarray], corruption: Corruption, strength: float) -> list[bytes]:
+    if not pictures:
+        return []
+    three = [p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in pictures.values()]
+    return [_lossless(crop) for crop in corruption.apply(three, strength)]
+
+
+def _lossless(crop: Rgb) -> bytes:
+    good, data = cv2.imencode(".bmp", crop[..., ::-1])
+    if not good:
+        raise UserError("a harmed crop cannot be encoded")
+    return data.tobytes()
+
+
+class _HarmedTables:
+    """The mouths table with harmed crops."""
+
+    def __init__(self, tables: Tables, corruption: Corruption, strength: float) -> None:
+        self.tables, self.corruption, self.strength = tables, corruption, strength
+        self._held: tuple[str, list[bytes]] | None = None
+
+    def _images(self, video_id: str) -> list[bytes]:
+        if self._held is None or self._held[0] != video_id:
+            self._held = (video_id, self._harmed(video_id))
+        return self._held[1]
+
+    def _harmed(self, video_id: str) -> list[bytes]:
+        stored = self.tables.read(video_id, ["image"]).column("image").to_pylist()
+        pictures = {n: picture for n, data in enumerate(stored) if (picture := decode(data)) is not None}
+        harmed = dict(zip(pictures, _encoded(pictures, self.corruption, self.strength), strict=True))
+        return [harmed.get(n, data) for n, data in enumerate(stored)]
+
+    def read(self, video_id: str, columns: list[str] | None = None) -> pa.Table:
+        """The rows of one video."""
+        table = self.tables.read(video_id, columns)
+        if "image" not in table.column_names:
+            return table
+        place = table.column_names.index("image")
+        return table.set_column(place, table.schema.field("image"), pa.array(self._images(video_id), pa.binary()))

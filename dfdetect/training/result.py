@@ -1,0 +1,177 @@
+"""The trained detector, judged on validation, as models/detector/ and metrics/train.json."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from dfdetect.config.params import Params
+from dfdetect.data.batches import make_loader, to_inputs
+from dfdetect.detectors.calibration import fit_anomaly
+from dfdetect.inference import saved_model as bundle
+from dfdetect.inference.scoring import Scorer, prediction_rows
+from dfdetect.io.schemas import PREDICTIONS
+from dfdetect.io.tables import from_rows, write_json
+from dfdetect.training.card import model_card
+from dfdetect.training.module import Training
+from dfdetect.training.resume import Workspace, read_checkpoint
+from dfdetect.training.setup import device_of, packages
+
+METRICS = Path("metrics/train.json")
+# Unreadable crops that are listed by name; the rest are counted.
+LISTED = 20
+
+
+def load_best(module: Training, workspace: Workspace) -> int:
+    """Put the best epoch's weights into the module's detector. Returns that epoch, counted from 0."""
+    checkpoint = read_checkpoint(workspace.best)
+    prefix = "detector."
+    state = {
+        name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)
+    }
+    module.detector.to("cpu").load_state_dict(state)
+    return int(checkpoint["epoch"])
+
+
+@torch.inference_mode()
+def raw_scores(module: Training, device: str) -> tuple[np.ndarray, np.ndarray]:
+    """An anomaly detector's uncalibrated scores of the validation videos, and their labels [shape=(N,) each]."""
+    detector, data = module.detector.to(device).eval(), module.data
+    scored, labels = [], []
+    for raw in make_loader(data.val, data.val_sampler(module.recipe.eval_batch_size), module.loader_settings):
+        if len(raw["rows"]):
+            inputs = to_inputs(raw, device, mean=detector.mean, std=detector.std)
+            inputs.pop("label")
+            scored.append(detector.score(detector(inputs)).float().cpu().numpy())
+            labels.append(data.val.index.labels[raw["rows"].numpy()])
+    return np.concatenate(scored), np.concatenate(labels)
+
+
+def find_threshold(labels: np.ndarray, scores: np.ndarray) -> bundle.Threshold:
+    """The threshold on video scores: of the best balanced accuracy; without fakes, where 95 % of the reals pass.
+
+    Args:
+        labels: 0 or 1 [shape=(V,)].
+        scores: in [0, 1] [shape=(V,)].
+    """
+    if {0, 1} <= set(labels.tolist()):
+        value, achieved = bundle.best_threshold(labels, scores)
+        return bundle.Threshold(value=value, achieved=round(achieved, 6))
+    value = float(np.quantile(scores, 0.95))
+    return bundle.Threshold(value=value, criterion="real_quantile", achieved=round(float((scores < value).mean()), 6))
+
+
+def judge(module: Training, info: bundle.BundleInfo, device: str) -> tuple[bundle.BundleInfo, pa.Table]:
+    """Score the validation videos as evaluate scores others, and choose the threshold on them.
+
+    An anomaly detector is calibrated on real videos, and its threshold lets 95 % of them pass: it sees no fake, unless
+    its settings say `calibrate_on_fakes`.
+
+    Args:
+        module: with the best weights.
+        info: complete but for the calibration and the threshold.
+        device: cpu or cuda.
+    Returns:
+        The completed info, and the predictions of the validation videos (schema.PREDICTIONS).
+    """
+    use_fakes = not module.anomaly or module.detector.calibrates_on_fakes
+    if module.anomaly:
+        raw, known_labels = raw_scores(module, device)
+        fakes = raw[known_labels == 1] if use_fakes else None
+        info = info.model_copy(update={"calibration": fit_anomaly(raw[known_labels == 0], fakes)})
+    index = module.data.val.index
+    found = Scorer(module.detector, info, device=device).score(index)
+    labels = index.videos.labels
+    seen = {0, 1} if use_fakes else {0}
+    known = [n for n, video in enumerate(found) if video.score is not None and labels[n] in seen]
+    scores = np.array([found[n].score for n in known], dtype=np.float64)
+    info = info.model_copy(update={"threshold": find_threshold(labels[known], scores)})
+    rows = prediction_rows(index.videos, found, info, threshold=info.threshold.value)
+    return info, from_rows(rows, PREDICTIONS)
+
+
+def write_result(
+    module: Training, workspace: Workspace, params: Params, data_hashes: dict[str, str], folder: Path = bundle.FOLDER
+) -> dict[str, Any]:
+    """Judge the best epoch on validation, choose the threshold, write the bundle and the metrics.
+
+    Args:
+        module: trained.
+        workspace: where its best checkpoint is.
+        params: what it was trained with.
+        data_hashes: of the artifacts it read.
+        folder: where the bundle goes.
+    Returns:
+        What went to metrics/train.json.
+    """
+    best = load_best(module, workspace)
+    metrics: dict[str, Any] = {
+        "detector": module.detector.name,
+        "dataset": params.train.dataset,
+        "recipe": params.train.recipe,
+        "seed": params.train.seed,
+        "epochs": len(module.history),
+        "batch_size": module.batch_size,
+        "best": {"epoch": best, **_rounded(module.history[best])},
+    }
+    info, predictions = judge(module, describe(module, params, metrics, data_hashes), device_of(module.recipe))
+    metrics["threshold"] = info.threshold.model_dump(mode="json")
+    metrics["data"] = module.data.counts
+    metrics["unreadable"] = _unreadable(module)
+    card = model_card(info, metrics, parameters=sum(p.numel() for p in module.detector.parameters()))
+    bundle.save(folder, module.detector.state_dict(), info, card, validation=predictions)
+    write_json(METRICS, metrics)
+    return metrics
+
+
+def _rounded(row: dict[str, float]) -> dict[str, float | None]:
+    """For JSON, which knows no NaN and no infinity: they become null."""
+    return {name: round(value, 6) if math.isfinite(value) else None for name, value in row.items()}
+
+
+def _unreadable(module: Training) -> dict[str, Any]:
+    halves = {"train": module.data.train, "val": module.data.val}
+    listed = [
+        sample
+        for split, dataset in halves.items()
+        for sample in dataset.describe(torch.tensor(sorted(module.skipped[split])[:LISTED], dtype=torch.int64))
+    ]
+    return {**{split: len(rows) for split, rows in sorted(module.skipped.items())}, "listed": listed[:LISTED]}
+
+
+def describe(
+    module: Training, params: Params, metrics: dict[str, Any], data_hashes: dict[str, str]
+) -> bundle.BundleInfo:
+    """detector.json's content; calibration and threshold are still to be found."""
+    detector, sequence = module.detector, module.data.sequence
+    rooms = {
+        "faces": params.faces_of(params.train.dataset),
+        "masks": params.masks,
+        "mouths": params.mouths,
+        "mels": params.mels,
+    }
+    return bundle.BundleInfo(
+        detector=detector.name,
+        settings=detector.settings.model_dump(mode="json"),
+        image_size=detector.image_size,
+        inputs=sorted(detector.inputs),
+        target=detector.target,
+        mean=detector.mean,
+        std=detector.std,
+        threshold=bundle.Threshold(value=0.5, criterion="none", achieved=0.0),
+        evaluation=bundle.Evaluation(sequence=None if sequence is None else vars(sequence)),
+        preprocess={name: room.model_dump(mode="json") for name, room in rooms.items()},
+        packages=packages(),
+        data=data_hashes,
+        train={
+            "params": params.train.model_dump(mode="json"),
+            "recipe": module.recipe.fingerprint(),
+            "epochs": metrics["epochs"],
+            "best": metrics["best"],
+        },
+    )

@@ -1,0 +1,52 @@
+"""python -m stages.faces [--dataset NAME]: the subject's face in sampled frames of each video."""
+
+from __future__ import annotations
+
+import argparse
+
+from dfdetect.config.params import load
+from dfdetect.errors import run_cli
+from dfdetect.faces.extraction import crop_video, summarise, weights_of
+from dfdetect.io.schemas import FACES
+from dfdetect.runtime.video_stage import Room, run_room
+
+ROOM = Room(
+    "faces",
+    FACES,
+    code=(
+        "dfdetect/faces/crop.py",
+        "dfdetect/faces/detectors.py",
+        "dfdetect/faces/extraction.py",
+        "dfdetect/faces/identity.py",
+        "dfdetect/faces/main_track.py",
+        "dfdetect/faces/mtcnn.py",
+        "dfdetect/faces/retinaface.py",
+        "dfdetect/io/pretrained.py",
+        "dfdetect/media/containers.py",
+        "dfdetect/media/decoders.py",
+        "dfdetect/media/frames.py",
+        "dfdetect/media/image.py",
+        "dfdetect/media/video.py",
+    ),
+    work=crop_video,
+    good=frozenset({"ok", "truncated"}),  # a truncated video that shows a face serves like any other
+    weights=weights_of,
+    summarise=summarise,
+    coverage=True,
+)
+
+
+def main() -> None:
+    """Read the params, bring one dataset's faces up to date or those of all of run.datasets."""
+    parser = argparse.ArgumentParser(prog="python -m stages.faces", description=__doc__)
+    parser.add_argument("--dataset", help="a name under `datasets` in params.yaml; all of run.datasets by default")
+    wanted = parser.parse_args().dataset
+    params = load()
+    for name in [wanted] if wanted else params.run.datasets:
+        metrics = run_room(ROOM, name, params.faces_of(name), params.engine)
+        statuses = ", ".join(f"{status} {count}" for status, count in metrics["status"].items())
+        print(f"faces {name}: {metrics['rows']} crops of {metrics['frames_asked']} frames asked; {statuses}")
+
+
+if __name__ == "__main__":
+    run_cli(main)

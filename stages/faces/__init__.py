@@ -1,1 +1,0 @@
-"""The faces stage: one subject a video, found, followed and cropped."""

@@ -1,0 +1,42 @@
+"""python -m stages.masks [--dataset NAME]: 68 landmarks and an attention mask for each face crop."""
+
+from __future__ import annotations
+
+import argparse
+
+from dfdetect.config.params import load
+from dfdetect.errors import run_cli
+from dfdetect.faces.mask_crops import mask_video, summarise, weights_of
+from dfdetect.io.schemas import MASKS
+from dfdetect.runtime.video_stage import Room, run_room
+
+ROOM = Room(
+    "masks",
+    MASKS,
+    code=(
+        "dfdetect/faces/attention_mask.py",
+        "dfdetect/faces/landmarks.py",
+        "dfdetect/faces/mask_crops.py",
+        "dfdetect/media/image.py",
+    ),
+    work=mask_video,
+    reads_faces=True,
+    weights=weights_of,
+    summarise=summarise,
+)
+
+
+def main() -> None:
+    """Read the params, bring one dataset's masks up to date or those of all of run.datasets."""
+    parser = argparse.ArgumentParser(prog="python -m stages.masks", description=__doc__)
+    parser.add_argument("--dataset", help="a name under `datasets` in params.yaml; all of run.datasets by default")
+    wanted = parser.parse_args().dataset
+    params = load()
+    for name in [wanted] if wanted else params.run.datasets:
+        metrics = run_room(ROOM, name, params.masks, params.engine)
+        crops = ", ".join(f"{status} {count}" for status, count in metrics["crops"].items())
+        print(f"masks {name}: {metrics['rows']} crops: {crops}")
+
+
+if __name__ == "__main__":
+    run_cli(main)

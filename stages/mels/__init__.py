@@ -1,1 +1,0 @@
-"""The mels stage: a log-mel spectrogram of each video's sound."""

@@ -1,1 +1,0 @@
-"""The mouths stage: crops of the subject's mouth at even times over the clip."""

@@ -1,0 +1,25 @@
+"""`python -m stages.train`: train the detector that params.yaml names."""
+
+from __future__ import annotations
+
+from dfdetect.errors import run_cli
+from dfdetect.runtime.threads import tune_allocator, unpin_instruction_set
+
+
+def main() -> None:
+    """Read params.yaml, train, say where the result is."""
+    unpin_instruction_set()  # before torch is imported
+    tune_allocator()
+    from dfdetect.config import params
+    from dfdetect.training.run import train
+
+    metrics = train(params.load())
+    if metrics is not None:
+        best = metrics["best"]
+        judged = {name: best[name] for name in ("val_auc", "val_frame_auc", "val_log_prob") if name in best}
+        figures = ", ".join(f"{name} {value:.4f}" for name, value in judged.items())
+        print(f"{metrics['detector']}: best epoch {best['epoch']} of {metrics['epochs']}, {figures} -> models/detector")
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,127 @@
+"""params.yaml: what is wrong is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dvc.utils.hydra import apply_overrides
+
+from dfdetect.config.params import load, validate
+from dfdetect.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def raw() -> dict[str, Any]:
+    return dict(yaml.safe_load((ROOT / "params.yaml").read_text()))
+
+
+def test_the_projects_own_file_is_valid(raw: dict[str, Any]) -> None:
+    params = load(ROOT / "params.yaml")
+    assert set(params.run.datasets) <= set(params.datasets)
+    assert params.train.detector in params.detectors
+    assert params.train.recipe in params.recipes
+    assert params.train.dataset in params.run.datasets
+    assert set(raw) == set(type(params).model_fields)
+
+
+def test_dvc_can_vary_the_file_and_leaves_the_rest_as_it_is(raw: dict[str, Any], tmp_path: Path) -> None:
+    """`dvc exp run -S` writes the file anew, and a comment beside an anchor comes out as broken YAML."""
+    varied = tmp_path / "params.yaml"
+    varied.write_bytes((ROOT / "params.yaml").read_bytes())
+    apply_overrides(varied, ["train.detector=xception"])
+    raw["train"] = {**raw["train"], "detector": "xception"}
+    assert yaml.safe_load(varied.read_text(encoding="utf-8")) == raw
+
+
+def test_an_unknown_key_is_named(raw: dict[str, Any]) -> None:
+    raw["faces"] = {**raw["faces"], "frames_per_vidoe": 3}
+    with pytest.raises(UserError, match=r"faces\.frames_per_vidoe: unknown key"):
+        validate(raw)
+
+
+def test_a_bad_value_is_named_with_what_was_given(raw: dict[str, Any]) -> None:
+    raw["faces"] = {**raw["faces"], "margin": -1}
+    with pytest.raises(UserError, match=r"faces\.margin: .*greater than or equal to 0.*-1"):
+        validate(raw)
+
+
+def test_an_unknown_dataset_in_run_lists_the_known(raw: dict[str, Any]) -> None:
+    raw["run"] = {"datasets": ["celeb"]}
+    with pytest.raises(
+        UserError, match=r"run\.datasets names `celeb`, and datasets has no such entry; it has .*sample"
+    ):
+        validate(raw)
+
+
+def test_an_unknown_source_kind_is_named(raw: dict[str, Any]) -> None:
+    raw["datasets"]["sample"]["source"] = {"kind": "torrent"}
+    with pytest.raises(UserError, match=r"datasets\.sample\.source.*torrent"):
+        validate(raw)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"run": {"datasets": ["sample", "sample"]}}, "run.datasets: sample must be named once only"),
+        ({"run": {"datasets": []}}, "run.datasets: List should have at least 1 item"),
+        ({"run": {"datasets": "sample"}}, "run.datasets: Input should be a valid list (given: 'sample')"),
+        ({"engine": {"workers": 0}}, "engine.workers: Input should be greater than or equal to 1 (given: 0)"),
+        ({"engine": {"workers": "many"}}, "engine.workers: Input should be a valid integer"),
+        ({"faces": 3}, "faces: Input should be a mapping (given: 3)."),
+        ({"faces": {"image_size": "big"}}, "faces.image_size: Input should be a valid integer"),
+        ({"faces": {"encoding": {"format": "webp"}}}, "faces.encoding.format: Input should be 'jpeg' or 'png'"),
+        ({"face": {}}, "face: unknown key; check its spelling."),
+        ({"datasets": {"mine": None}}, "datasets.mine: Input should be a mapping (given: None)"),
+        ({"datasets": {"mine": {"layout": "folder"}}}, "datasets.mine.source: is missing."),
+        ({"datasets": {"mine": {"layout": "folder", "source": {"path": "x"}}}}, "datasets.mine.source: needs a `kind`"),
+        (
+            {"datasets": {"mine": {"layout": "folder", "source": {"kind": "directory", "pth": "x"}}}},
+            "datasets.mine.source.pth: unknown key; check its spelling (given: 'x').",
+        ),
+        ({"datasets": {"../mine": {"layout": "folder"}}}, "datasets.../mine: String should match pattern"),
+    ],
+)
+def test_each_mistake_is_one_line_that_names_the_key(raw: dict[str, Any], change: dict[str, Any], said: str) -> None:
+    for section, value in change.items():
+        raw[section] = {**raw.get(section, {}), **value} if isinstance(value, dict) else value
+    with pytest.raises(UserError) as caught:
+        validate(raw)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "run: [\n"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"params\.yaml"):
+        load(path)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="project's root"):
+        load(tmp_path / "params.yaml")
+
+
+def test_yaml_cannot_make_objects(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("run: !!python/object/apply:os.system ['true']\n")
+    with pytest.raises(UserError, match="cannot be read"):
+        load(path)
+
+
+def test_settings_that_change_no_result_stay_out_of_the_fingerprint(raw: dict[str, Any]) -> None:
+    faces = validate(raw).faces
+    assert faces.fingerprint() == faces.model_copy(update={"max_failed_share": 0.01, "device": "cpu"}).fingerprint()
+    assert faces.fingerprint() != faces.model_copy(update={"margin": 0.5}).fingerprint()
+
+
+def test_a_datasets_own_face_detector_wins(raw: dict[str, Any]) -> None:
+    params = validate(raw)
+    assert params.faces.detector == "retinaface-resnet50"
+    assert params.faces_of("sample").detector == "mtcnn"

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from dfdetect.config.params import DatasetParams, EngineParams
+from dfdetect.datasets.sources.sources import bring
+from dfdetect.errors import UserError
+
+ENGINE = EngineParams(workers=1)
+RAW = Path("data/x/raw")
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project to work in."""
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path
+
+
+def entry(**source: object) -> DatasetParams:
+    return DatasetParams.model_validate({"layout": "folder", "source": source})
+
+
+def archive(path: Path, content: dict[str, bytes]) -> Path:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as made:
+        for name, data in content.items():
+            made.writestr(name, data)
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+def test_a_directory_is_read_in_place(project: Path) -> None:
+    (project / "videos/real").mkdir(parents=True)
+    root = bring("x", entry(kind="directory", path=str(project / "videos")), RAW, ENGINE)
+    assert root == project / "videos"
+    assert json.loads((RAW / "source.json").read_text()) == {"root": str(project / "videos")}
+    assert [path.name for path in RAW.iterdir()] == ["source.json"]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (None, "datasets.x.source.path is null: set it in params.yaml to the folder that holds real/ and fake/"),
+        ("nowhere", "datasets.x.source.path: nowhere does not exist"),
+        ("file.txt", "is a file, not a folder"),
+        ("data", "holds this project's own data/"),
+    ],
+)
+def test_a_directory_that_cannot_be_is_named(path: str | None, said: str) -> None:
+    Path("file.txt").write_text("x")
+    RAW.mkdir(parents=True)
+    with pytest.raises(UserError, match=said):
+        bring("x", entry(kind="directory", path=path), RAW, ENGINE)
+
+
+def test_a_new_source_replaces_what_was_there(project: Path) -> None:
+    old = archive(project / "old.zip", {"real/old.mp4": b"x"})
+    new = archive(project / "new.zip", {"real/new.mp4": b"x"})
+    for path in (old, new):
+        bring("x", entry(kind="archive", paths=[str(path)]), RAW, ENGINE)
+    assert [path.name for path in RAW.rglob("*.mp4")] == ["new.mp4"]
+    assert [path.name for path in RAW.parent.iterdir()] == ["raw"]
+
+
+def test_a_damaged_archive_leaves_what_was_there(project: Path) -> None:
+    good = archive(project / "good.zip", {"real/a.mp4": b"x"})
+    bring("x", entry(kind="archive", paths=[str(good)]), RAW, ENGINE)
+    bad = archive(project / "bad.zip", {"real/b.mp4": b"x" * 5000, "fake/c.mp4": b"y" * 5000})
+    bad.write_bytes(bad.read_bytes()[:6000])
+    with pytest.raises(UserError, match=r"bad\.zip is damaged"):
+        bring("x", entry(kind="archive", paths=[str(bad)]), RAW, ENGINE)
+    assert [path.name for path in RAW.rglob("*.mp4")] == ["a.mp4"]
+
+
+def test_files_of_an_abandoned_attempt_do_not_come_back(project: Path) -> None:
+    first = archive(project / "first.zip", {"real/first.mp4": b"x"})
+    bad = project / "bad.zip"
+    bad.write_bytes(b"no zip")
+    with pytest.raises(UserError):
+        bring("x", entry(kind="archive", paths=[str(first), str(bad)]), RAW, ENGINE)
+    second = archive(project / "second.zip", {"real/second.mp4": b"x"})
+    bring("x", entry(kind="archive", paths=[str(second)]), RAW, ENGINE)
+    assert [path.name for path in RAW.rglob("*.mp4")] == ["second.mp4"]
+
+
+def test_no_archives_named_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"datasets\.x\.source\.paths is empty"):
+        bring("x", entry(kind="archive"), RAW, ENGINE)
+
+
+def test_a_kill_just_after_the_files_became_raw_starts_anew(project: Path) -> None:
+    """Archives that are marked as unpacked are so no longer: their files were moved."""
+    source = entry(kind="archive", paths=[str(archive(project / "a.zip", {"real/1.mp4": b"one"}))])
+    real = shutil.rmtree
+
+    def killed(path: Path, ignore_errors: bool = False) -> None:
+        if path.name == "raw.partial" and (path / "done").exists():
+            raise KeyboardInterrupt
+        real(path, ignore_errors)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", killed)
+        bring("set", source, Path("raw"), EngineParams())
+    assert Path("raw.partial").exists()
+    real("raw")  # as `dvc repro` does before it runs the stage again
+    bring("set", source, Path("raw"), EngineParams())
+    assert Path("raw/real/1.mp4").read_bytes() == b"one"
+    assert not Path("raw.partial").exists()
+
+
+def test_the_sample_goes_on_from_the_clips_that_were_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Path] = []
+
+    def draw(_clip: object, _people: object, path: Path, _crops: int) -> None:
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        drawn.append(path)
+        path.write_bytes(b"a film")
+
+    monkeypatch.setattr("synthetic.write._render", draw)
+    source = entry(
+        kind="generate", seed=1, identities=3, clips_per_category=1, clip_s=1, fps=20, size=160, look="studio", crf=23
+    )
+    with pytest.raises(KeyboardInterrupt):
+        bring("set", source, Path("raw"), EngineParams(workers=1))
+    assert not Path("raw").exists()
+    first, drawn[:] = list(drawn), [Path()] * 9
+    bring("set", source, Path("raw"), EngineParams(workers=1))
+    assert len(set(drawn[9:]) & set(first)) == 0
+    films = list(Path("raw").rglob("*.mp4"))
+    assert len(films) == len(first) + len(drawn[9:]) > 2
+    assert not Path("raw.partial").exists()

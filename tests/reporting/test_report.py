@@ -1,0 +1,265 @@
+"""The report: whole, self-contained, honest about what is undefined, the same from the same facts."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from dfdetect.config.params import RunParams, load
+from dfdetect.errors import UserError
+from dfdetect.evaluation.cross_dataset import generalisation
+from dfdetect.evaluation.evaluate import judge
+from dfdetect.evaluation.predictions import select
+from dfdetect.evaluation.score_dataset import evaluate
+from dfdetect.reporting.build import write_report, write_section
+from dfdetect.reporting.crops import Example, as_data, laid_over, most_confident
+from dfdetect.reporting.gather import DatasetFacts, Section, read_curves
+from dfdetect.reporting.page import Run, render
+from dfdetect.reporting.section import Pictures, render_section
+from tests.evaluation.bundles import make_detector, make_info, save_bundle
+from tests.evaluation.tables import QUICK, random_table, row, table
+from tests.synthetic_clips import clips, write_dataset, write_faces, write_masks, write_sequences
+
+ROOT = Path(__file__).parents[2]
+VOID = {"meta", "link", "img", "br", "line", "polyline", "circle", "rect"}
+
+
+class Checker(HTMLParser):
+    """Every tag is closed, in order; text and headings are kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text = ""
+        self.addresses: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.ids: set[str] = set()
+        self.pictures: list[str] = []
+        self.unnamed: list[str] = []
+        self.charts = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.add(tag)
+        self.attributes |= given.keys()
+        self.ids.add(given.get("id") or "")
+        if tag == "img":
+            self.pictures.append(given.get("alt") or "")
+        if tag == "svg":
+            self.charts += 1
+            self.unnamed += [] if given.get("aria-label") else [tag]
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def facts_of(made: pa.Table, **more: Any) -> DatasetFacts:
+    figures = judge(made, threshold=0.5, video_score="mean", params=QUICK, validation=None)
+    return DatasetFacts("made", figures, made, select(made, QUICK), **more)
+
+
+def page(each: DatasetFacts, pictures: Pictures | None = None, **changes: Any) -> Checker:
+    """The page of one dataset, read back: well-formed, and nothing in it that a browser would fetch or run."""
+    train = {"params": {"dataset": "made", "seed": 42}}
+    info = make_info(make_detector("xception"), **{"train": train, **changes})
+    html = render_section(each, pictures or Pictures(), anomaly=info.calibration is not None)
+    section = Section(
+        "made", each.figures, each.robustness.get("mean_drop"), each.splits.get("warnings", []), html, "c0", {}
+    )
+    found = generalisation("xception", "made", {"made": each.figures})
+    run = Run(info, "made", [section], {"train_loss": [(0.0, 0.7), (1.0, 0.5)], "val_auc": [(0.0, 0.6)]}, found)
+    text = render(run)
+    assert text == render(run)
+    assert "NaN" not in text
+    return read(text)
+
+
+def read(text: str) -> Checker:
+    checker = Checker()
+    checker.feed(text)
+    assert checker.open == []
+    assert all(address.startswith(("data:", "#")) for address in checker.addresses)
+    assert not {"script", "iframe", "object", "embed", "form"} & checker.tags
+    assert not {"onerror", "onload", "onclick"} & checker.attributes
+    assert "url(" not in text
+    assert "@import" not in text
+    return checker
+
+
+def test_a_whole_run_is_on_the_page() -> None:
+    made = random_table()
+    robust = {"clean": 0.9, "mean_drop": 0.123, "auc": {"jpeg": {"90": 0.8, "30": 0.7}}, "undefined": []}
+    splits = {
+        "splits": {"test": {"videos": 50, "identities": 3, "fake_share": 0.6}},
+        "warnings": ["odd <one>"],
+        "people": {"train-test": {"identities": 4321}},
+        "near_duplicates": {"train-test": {"pairs": 8765}},
+    }
+    stages = {"faces": {"videos": 50, "failed": 1, "status": {"ok": 49, "no_face": 1}}}
+    each = facts_of(made, stages=stages, splits=splits, robustness=robust)
+    wrong, right = most_confident(each, 2)
+    picture = {name: as_data(np.zeros((9, 9, 3), np.uint8)) for name in ("crop", "mask", "heat", "residual")}
+    shown = Pictures(
+        [Example(made.to_pylist()[0], picture)], [Example(r, picture) for r in wrong], [Example(r, {}) for r in right]
+    )
+    found = page(each, shown)
+    for words in (
+        *("Overview", "Generalisation", "Training", "Provenance", "Data and audit", "What the detector is given"),
+        *("ROC", "Precision and recall", "DET", "Calibration", "Confusion", "Scores", "Figures", "By category"),
+        *("By method", "Robustness", "JPEG", "Most confident mistakes", "Most confident successes", "Grad-CAM"),
+    ):
+        assert words in found.text, words
+    assert "odd <one>" in found.text  # escaped, and so shown
+    assert f"{each.figures['video']['auc']:.3f}" in found.text
+    assert "0.123" in found.text
+    assert "train and test43218765" in found.text
+    assert found.addresses.count(picture["crop"]) == 12
+    assert len(found.pictures) == 12
+    assert all(found.pictures)  # each has words for those who cannot see it
+
+
+def test_every_link_leads_somewhere_and_every_chart_has_words() -> None:
+    found = page(facts_of(random_table()))
+    assert {address[1:] for address in found.addresses if address.startswith("#")} <= found.ids
+    assert found.charts > 8
+    assert found.unnamed == []
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        table(row("a", 1, 0.9), row("b", 1, 0.2)),
+        table(row("a", 1, None), row("b", 0, None)),
+        table(row("a", None, 0.4)),
+        table(row("a", 1, 0.4)),
+        table(),
+    ],
+    ids=["one class", "no face", "no label", "one video", "no video"],
+)
+def test_odd_datasets_have_a_page_too(made: pa.Table) -> None:
+    found = page(facts_of(made))
+    assert "Why some figures are undefined" in found.text
+    assert "video AUC undefined" in found.text
+    assert "ROC" not in found.text
+
+
+def test_anomaly_detectors_show_their_scores_by_category() -> None:
+    found = page(facts_of(random_table()), calibration={"location": 0.0, "scale": 1.0})
+    assert "Anomaly scores by category" in found.text
+
+
+def test_names_from_outside_cannot_break_the_page() -> None:
+    evil = "\"><script>alert(1)</script><img src=https://example.org/x onerror=alert(2)>&amp;'"
+    bad = {"reason": evil, "status": evil, "method": evil, "category": evil, "identity": evil, "compression": evil}
+    made = table(row(evil, 1, None, **bad), row(evil + "2", 1, 0.1, **bad), row("b", 0, 0.2))
+    splits = {"splits": {"test": {"videos": 3, "identities": 1, "fake_share": 0.5}}, "warnings": [evil]}
+    each = facts_of(made, splits=splits, stages={"faces": {"videos": 3, "failed": 1, "status": {evil: 1}}})
+    shown = [Example(r, {"crop": as_data(np.zeros((9, 9, 3), np.uint8))}) for r in made.to_pylist()]
+    train = {"params": {"dataset": "made", "recipe": evil, evil: evil}, "recipe": {evil: evil}}
+    versions: dict[str, Any] = {"packages": {evil: evil}, "data": {evil: evil}}
+    found = page(each, Pictures(shown, shown, shown), train=train, **versions)
+    assert found.text.count(evil) > 12
+
+
+def test_to_keep_in_mind_follows_the_figures() -> None:
+    said = page(facts_of(table(*[row(f"r{i}", 0, 0.6 + i / 100) for i in range(9)], row("f", 1, 0.95)))).text
+    assert "10 judged test videos" in said
+    assert "does not fit this dataset" in said
+    large = page(facts_of(random_table(reals=300, fakes=300, shift=9.0))).text
+    assert "judged test videos" not in large
+    assert "is 0." in page(facts_of(random_table())).text.split("50 judged test videos")[1][:60]
+    assert "does not fit" not in large
+
+
+def test_dishonest_scores_are_told_from_few_videos() -> None:
+    """Twenty honest scores have a large calibration error by chance; rash ones have more than chance gives."""
+    rng = np.random.default_rng(1)
+    scores = rng.random(20)
+    labels = (rng.random(20) < scores).astype(int)
+    rows = [row(f"v{i}", int(label), float(score)) for i, (label, score) in enumerate(zip(labels, scores, strict=True))]
+    honest = facts_of(table(*rows))
+    assert honest.figures["video"]["ece"] > 0.1
+    assert "no honest probabilities" not in page(honest).text
+    rash = [row(f"v{i}", i // 2 % 2, 0.02 + 0.96 * (i % 2)) for i in range(20)]
+    assert "no honest probabilities" in page(facts_of(table(*rash))).text
+
+
+def test_sections_and_page_from_files(tmp_path: Path) -> None:
+    made = clips(0, 0, 4)
+    folder = tmp_path / "data" / "made"
+    write_dataset(folder, made, frames=2)
+    write_faces(folder, made, frames=2)
+    write_masks(folder, made, frames=2)
+    model = tmp_path / "model"
+    save_bundle(model, "xception", train={"params": {"dataset": "made"}})
+    params = load(ROOT / "params.yaml")
+    params = params.model_copy(
+        update={"run": RunParams(datasets=["made"]), "evaluate": QUICK.model_copy(update={"explained": 1})}
+    )
+    evaluate("made", params.evaluate, model=model, root=tmp_path)
+    with pytest.raises(UserError, match="--section made"):
+        write_report(params, model, tmp_path)
+    written = [write_section("made", params, model, tmp_path), write_report(params, model, tmp_path)]
+    before = [path.read_bytes() for path in written]
+    write_section("made", params, model, tmp_path)
+    write_report(params, model, tmp_path)
+    assert [path.read_bytes() for path in written] == before
+    found = read(before[1].decode())
+    assert "speaks for fake" in found.text
+    assert "judged made" in found.text
+    assert any("attention mask" in words for words in found.pictures)
+    assert str(tmp_path) not in before[1].decode()
+    figures = json.loads((tmp_path / "metrics/generalisation.json").read_text())
+    assert figures["tested_on"]["made"]["seen"]
+
+
+def test_sequences_have_a_section_with_mouths_for_crops(tmp_path: Path) -> None:
+    made = clips(0, 0, 4)
+    folder = tmp_path / "data" / "made"
+    write_dataset(folder, made, frames=1)
+    write_faces(folder, made, frames=1)
+    write_sequences(folder, made)
+    model = tmp_path / "model"
+    save_bundle(model, "av_transformer", train={"params": {"dataset": "made"}})
+    params = load(ROOT / "params.yaml").model_copy(update={"evaluate": QUICK})
+    evaluate("made", QUICK, model=model, root=tmp_path)
+    html = json.loads(write_section("made", params, model, tmp_path).read_text())["html"]
+    found = read(html)
+    assert "Anomaly scores by category" in found.text
+    assert "Grad-CAM" not in found.text
+    assert sum(words.startswith("mouth") for words in found.pictures) == 4
+
+
+def test_most_confident_are_the_furthest_from_the_threshold() -> None:
+    rows = [row("a", 1, 0.1), row("b", 1, 0.4), row("c", 0, 0.95), row("d", 0, 0.02), row("e", 1, 0.7)]
+    wrong, right = most_confident(facts_of(table(*rows)), 2)
+    assert [item["video_id"] for item in wrong] == ["c", "a"]
+    assert [item["video_id"] for item in right] == ["d", "e"]
+
+
+def test_heat_is_laid_over_and_keeps_the_picture() -> None:
+    picture = np.full((4, 4, 3), 200, np.uint8)
+    heat = np.zeros((4, 4))
+    heat[0, 0] = 1
+    shown = laid_over(picture, heat)
+    assert shown[0, 0].sum() > shown[3, 3].sum()
+    assert (shown[3, 3] >= 100).all()
+
+
+def test_curves(tmp_path: Path) -> None:
+    (tmp_path / "val_auc.tsv").write_text("step\tval_auc\n0\t0.5\n1\t0.75\n")
+    assert read_curves(tmp_path) == {"val_auc": [(0.0, 0.5), (1.0, 0.75)]}

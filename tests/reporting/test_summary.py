@@ -1,0 +1,43 @@
+"""The summary at the end of `make repro`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dfdetect.config.params import load
+from dfdetect.errors import UserError
+from dfdetect.io.tables import write_json
+from dfdetect.reporting.summary import summary
+
+ROOT = Path(__file__).parents[1]
+
+
+def figures(auc: float | None) -> dict[str, Any]:
+    bounds = None if auc is None else [0.8, 1.0]
+    return {
+        "coverage": {"videos": 20},
+        "video": {"auc": auc, "acc": 0.85, "eer": 0.1},
+        "interval_95": {"video": {"auc": bounds, "acc": [0.7, 0.95], "eer": [0.0, 0.2]}},
+    }
+
+
+def test_it_shows_each_dataset_with_intervals_and_says_undefined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_json(tmp_path / "metrics/sample/evaluate.json", figures(0.9312))
+    write_json(tmp_path / "metrics/sample_shift/evaluate.json", figures(None))
+    text = summary(load(ROOT / "params.yaml"))
+    assert "auc 0.931 [0.800, 1.000]" in text
+    assert "auc undefined" in text
+    assert "20 videos" in text
+    assert "metrics/sample/evaluate.json" in text
+
+
+def test_a_dataset_that_was_not_evaluated_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"metrics/sample/evaluate\.json.*dvc repro"):
+        summary(load(ROOT / "params.yaml"))
