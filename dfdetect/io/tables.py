@@ -1,6 +1,6 @@
 """Parquet on disk: atomic writes, shards with one row group a video, reading by row group without loading the rest.
 
-Every page and every footer carries a checksum, which every reader compares: what changed on the disk is told, not used.
+Every page carries a checksum, which every reader compares: data that changed on the disk is reported, not used.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import json
 import os
 import shutil
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -187,7 +186,6 @@ def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
     """Write one table atomically as Parquet, checked against its schema."""
     with atomic_path(path) as temporary:
         pq.write_table(conform(table, schema), temporary, compression="zstd", write_page_checksum=True)
-        seal(temporary)
 
 
 @contextmanager
@@ -215,41 +213,12 @@ def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) 
         return file.read(columns=columns)
 
 
-# In front of a footer: this and its CRC-32, which readers pass over. A damaged footer may end the process parsing it.
-_SEAL = b"CRCF"
-_TAIL = 8  # bytes: the footer's length, and Parquet's mark
-
-
-def seal(path: Path) -> None:
-    """Put the footer's checksum into a Parquet file that has just been written."""
-    with path.open("r+b") as file:
-        start, footer = _footer(file)
-        file.seek(start)
-        file.write(_SEAL + zlib.crc32(footer).to_bytes(4, "little") + footer)
-
-
-def _footer(file: BinaryIO) -> tuple[int, bytes]:
-    """Where the footer begins, and all from there to the end of the file."""
-    end = file.seek(-_TAIL, os.SEEK_END)
-    start = end - int.from_bytes(file.read(4), "little")
-    if start < 0:
-        raise OSError("its end is not that of a Parquet file")
-    file.seek(start)
-    return start, file.read()
-
-
 def open_parquet(path: Path) -> pq.ParquetFile:
-    """A Parquet file whose footer is what was written, and whose pages are checked as they are read.
+    """A Parquet file whose pages are checked against their checksums as they are read.
 
     Raises:
         OSError, pyarrow.ArrowException: it is damaged; `readable` puts that into words.
     """
-    with path.open("rb") as file:
-        start, footer = _footer(file)
-        file.seek(max(0, start - _TAIL))
-        mark = file.read(min(start, _TAIL))
-    if mark.startswith(_SEAL) and mark[4:] != zlib.crc32(footer).to_bytes(4, "little"):
-        raise OSError("its footer is not what was written: the checksum differs")
     return pq.ParquetFile(path, page_checksum_verification=True)
 
 
@@ -306,7 +275,6 @@ class ShardWriter:
         if self._writer is not None:
             with writing(self.folder):
                 self._writer.close()
-                seal(self._part())
             self._writer, self._size = None, 0
             self._count += 1
 
@@ -334,7 +302,7 @@ def _leaves(schema: pa.Schema) -> list[str]:
 class Shards:
     """A sharded table on disk, read one video at a time.
 
-    Opening reads the files' footers alone. Picklable; file handles are opened on first use in each process.
+    Opening reads the footers and the column of video ids. Picklable; file handles are opened on first use in each process.
     """
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
@@ -358,15 +326,18 @@ class Shards:
     def _index(self, number: int, part: Path) -> None:
         with readable(part), open_parquet(part) as file:
             check_schema(file.schema_arrow, self.schema, part)
+            ids = file.read(columns=[self.schema.names[0]]).column(0).to_pylist()  # video_id, every table's first column
+            first = 0
             for group in range(file.metadata.num_row_groups):
-                row_group = file.metadata.row_group(group)
-                key = row_group.column(0).statistics  # video_id is every table's first column; one value a group
-                if key is None or key.min != key.max or key.min in self._where:
+                count = file.metadata.row_group(group).num_rows
+                own = set(ids[first : first + count])
+                if len(own) != 1 or not own.isdisjoint(self._where):
                     raise UserError(
                         f"{part}: row group {group} does not hold one video of its own; `dvc repro -f` rebuilds it."
                     )
-                self._where[key.min] = (number, group)
-                self.rows[key.min] = row_group.num_rows
+                self._where[own.pop()] = (number, group)
+                self.rows[ids[first]] = count
+                first += count
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}}

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dfdetect.errors import UserError
-from dfdetect.io.tables import atomic_path, check_schema, conform, open_parquet, seal
+from dfdetect.io.tables import atomic_path, check_schema, conform, open_parquet
 
 ROOT = Path(".cache/ledger")
 # A network folder shows a file that another machine has made once its cached list of names is out of date.
@@ -59,7 +59,6 @@ class Ledger:
             pq.write_table(
                 table.replace_schema_metadata(metadata), temporary, compression="none", write_page_checksum=True
             )
-            seal(temporary)
 
     def find(self, key: str) -> dict[str, Any] | None:
         """The record of a result, or None where there is none; a damaged entry is removed and counts as none."""

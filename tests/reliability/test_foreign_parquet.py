@@ -91,21 +91,10 @@ def test_row_groups_that_are_not_one_video_each_are_refused(shard: Path) -> None
         (both, 6, {}),
         (twice, 3, {}),
         (twice, 1, {}),
-        (both, 3, {"write_statistics": False}),
     ):
         pq.write_table(table, shard, row_group_size=group, **options)
         with pytest.raises(UserError, match="does not hold one video of its own"):
             Shards(shard.parent, MOUTHS)
-
-
-def test_names_that_are_no_text_are_refused(shard: Path) -> None:
-    with ShardWriter(shard.parent, MOUTHS) as writer:
-        writer.write(rows("name-of-a-video"))
-    data = shard.read_bytes()
-    begin = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
-    shard.write_bytes(data[:begin] + data[begin:].replace(b"name-of-a-video", b"name-of-\xff-video"))
-    with pytest.raises(UserError, match=r"part-00000\.parquet is damaged"):
-        Shards(shard.parent, MOUTHS)
 
 
 @pytest.mark.parametrize("schema", [SPLITS, PREDICTIONS])
