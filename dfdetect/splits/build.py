@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dfdetect.config.params import DatasetParams, SplitsParams
+from dfdetect.config.params import DatasetParams, SplitsParams, dataset_folder
 from dfdetect.datasets import registry
 from dfdetect.io.schemas import SPLITS, VIDEOS
 from dfdetect.io.tables import from_rows, read_json, read_table, write_bytes, write_json, write_table
 from dfdetect.runtime.locks import exclusive
-from dfdetect.runtime.video_stage import dataset_folder
 from dfdetect.splits import audit
 from dfdetect.splits.leaks import act, find_leaks
 from dfdetect.splits.near import read_frames

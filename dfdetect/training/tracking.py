@@ -61,7 +61,7 @@ class Curves:
 
 def _live(folder: Path) -> Any:
     try:
-        from dvclive import Live
+        from dvclive.live import Live
         from scmrepo.exceptions import SCMError
     except ImportError:
         raise UserError("dvclive is not installed here: set the recipe's `tracker: none`.") from None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dfdetect.config.params import DatasetParams, EngineParams
+from dfdetect.config.params import DatasetParams, EngineParams, dataset_folder
 from dfdetect.datasets import registry
 from dfdetect.datasets.layout import Clip
 from dfdetect.datasets.probe import inspect_files
@@ -19,7 +19,6 @@ from dfdetect.errors import UserError
 from dfdetect.io.schemas import VIDEOS
 from dfdetect.io.tables import from_rows, write_json, write_table
 from dfdetect.runtime.locks import exclusive
-from dfdetect.runtime.video_stage import dataset_folder
 
 # Failures listed by name in the metrics; all are in videos.parquet.
 LISTED_FAILURES = 50
