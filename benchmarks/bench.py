@@ -241,7 +241,7 @@ def bench_predict(clip: Path) -> list[Row]:
 
     def whole() -> None:
         done = subprocess.run(
-            [sys.executable, "-m", "dfdetect.inference", str(still)], capture_output=True, check=False
+            [sys.executable, "-m", "dfdetect", "predict", str(still)], capture_output=True, check=False
         )
         if done.returncode not in (0, 3):  # 3: no face in the still
             raise RuntimeError(done.stderr.decode())

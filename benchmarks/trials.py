@@ -49,7 +49,8 @@ class Project:
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(ROOT / "stages", self.root / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+        for package in ("stages", "dfdetect", "synthetic"):
+            shutil.copytree(ROOT / package, self.root / package, ignore=shutil.ignore_patterns("__pycache__"))
         params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
         params["run"]["datasets"] = [DATASET]
         params["engine"].update(workers=self.workers)

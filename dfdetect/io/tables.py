@@ -326,7 +326,9 @@ class Shards:
     def _index(self, number: int, part: Path) -> None:
         with readable(part), open_parquet(part) as file:
             check_schema(file.schema_arrow, self.schema, part)
-            ids = file.read(columns=[self.schema.names[0]]).column(0).to_pylist()  # video_id, every table's first column
+            ids = (
+                file.read(columns=[self.schema.names[0]]).column(0).to_pylist()
+            )  # video_id, every table's first column
             first = 0
             for group in range(file.metadata.num_row_groups):
                 count = file.metadata.row_group(group).num_rows

@@ -12,7 +12,7 @@ from dvc.utils.hydra import apply_overrides
 from dfdetect.config.params import load, validate
 from dfdetect.errors import UserError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -143,7 +143,8 @@ def test_no_bundle_is_one_message(tmp_path: Path) -> None:
 
 
 def test_command_line_shows_no_traceback(tmp_path: Path) -> None:
-    (tmp_path / "stages").symlink_to(Path(__file__).parents[2] / "stages")
+    for package in ("stages", "dfdetect", "synthetic"):
+        (tmp_path / package).symlink_to(Path(__file__).parents[2] / package)
     done = subprocess.run(
         [sys.executable, "-m", "stages.evaluate"], cwd=tmp_path, capture_output=True, text=True, check=False
     )

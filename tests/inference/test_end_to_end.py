@@ -70,7 +70,8 @@ def params() -> Params:
 def project(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
     """A project whose data stages have run, and a bundle a detector."""
     path = tmp_path_factory.mktemp("project")
-    (path / "stages").symlink_to(ROOT / "stages")
+    for package in ("stages", "dfdetect", "synthetic"):
+        (path / package).symlink_to(ROOT / package)
     (path / "params.yaml").write_text(json.dumps(RAW))  # JSON is YAML
     done = subprocess.run([sys.executable, "-c", STAGES], cwd=path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -110,7 +111,7 @@ def test_the_command_agrees_and_lists_what_cannot_be_scored(project: Path) -> No
     row = table.to_pylist()[0]
     clip = next((project / "data/tiny/raw").glob(f"**/{row['video_id'].partition('/')[2]}"))
     (project / "broken.mp4").write_bytes(b"no film")
-    command = [sys.executable, "-m", "dfdetect.inference", str(clip), "broken.mp4", "gone.mp4", "--model", "xception"]
+    command = [sys.executable, "-m", "dfdetect", "predict", str(clip), "broken.mp4", "gone.mp4", "--model", "xception"]
     command += ["--csv", "out.csv", "--annotate", "seen", "--workers", "1"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
@@ -138,7 +139,7 @@ def test_the_command_agrees_and_lists_what_cannot_be_scored(project: Path) -> No
     ],
 )
 def test_bad_usage_is_exit_code_2_and_no_traceback(project: Path, arguments: list[str], words: str) -> None:
-    command = [sys.executable, "-m", "dfdetect.inference", *arguments]
+    command = [sys.executable, "-m", "dfdetect", "predict", *arguments]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert words in done.stderr

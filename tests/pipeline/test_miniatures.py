@@ -121,7 +121,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, tmp_path / name)
-    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    for package in ("stages", "dfdetect", "synthetic"):
+        shutil.copytree(ROOT / package, tmp_path / package)
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text(
         "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"

@@ -12,7 +12,7 @@ from dfdetect.errors import UserError
 from dfdetect.io.tables import write_json
 from dfdetect.reporting.summary import summary
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def figures(auc: float | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dfdetect.io.schemas import VIDEOS
 from dfdetect.io.tables import from_rows, write_table
 from dfdetect.runtime.locks import exclusive, shared
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # A stage whose videos each take a minute, and which says when it has begun with one.
 STAGE = """
 import time
@@ -34,7 +34,7 @@ def work(video, faces, params):
 
 
 def main():
-    run_room(Room("mouths", MOUTHS, ("ledger.py",), work), "set", MouthsParams(), EngineParams(workers=2))
+    run_room(Room("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), work), "set", MouthsParams(), EngineParams(workers=2))
 
 
 if __name__ == "__main__":

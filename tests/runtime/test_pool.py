@@ -114,7 +114,7 @@ def test_a_killed_run_leaves_no_worker_behind(tmp_path: Path) -> None:
         "from tests.runtime import test_pool\n"
         f"list(run(test_pool.write_pid_and_wait, [{str(tmp_path / 'pid')!r}], EngineParams(), label='test'))"
     )
-    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[1]) as process:
+    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2]) as process:
         while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
             assert process.poll() is None
             time.sleep(0.1)
@@ -169,7 +169,7 @@ def test_a_worker_computes_on_one_thread_whatever_the_main_module_imports(tmp_pa
     script.write_text(THREADED)
     env = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     command = [sys.executable, str(script), brought]
-    env["PYTHONPATH"] = str(Path(__file__).parents[1])
+    env["PYTHONPATH"] = str(Path(__file__).parents[2])
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -195,7 +195,7 @@ for _ in range(20):
 
 
 def test_a_forked_process_of_one_thread_does_not_wait_for_threads_that_are_not_there() -> None:
-    command, root = [sys.executable, "-c", FORKED], Path(__file__).parents[1]
+    command, root = [sys.executable, "-c", FORKED], Path(__file__).parents[2]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -134,7 +134,7 @@ def test_a_stage_writes_the_bytes_of_the_local_engine_though_a_worker_is_killed(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index(12)
-    room = Room("mouths", MOUTHS, ("ledger.py",), kill_and_work)
+    room = Room("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), kill_and_work)
     metrics = run_room(room, "set", MouthsParams(), RAY)
     assert Path("killed").exists()
     assert metrics["status"] == {"ok": 11, "unreadable": 1}
@@ -181,7 +181,7 @@ if __name__ == "__main__":
 def test_a_run_outlives_the_loss_of_a_machine(project: Path) -> None:
     """Two nodes of a cluster, each with its own raylet; one is removed in the middle, without a word to its workers."""
     (project / "nodes.py").write_text(NODES)
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "RAY_USAGE_STATS_ENABLED": "0"}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "RAY_USAGE_STATS_ENABLED": "0"}
     command = [sys.executable, "nodes.py"]
     done = subprocess.run(command, env=env, cwd=project, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -53,7 +53,7 @@ def total(records: list[dict[str, Any]]) -> dict[str, Any]:
     return {"sum": sum(record.get("n") or 0 for record in records)}
 
 
-ROOM = Room("mouths", MOUTHS, ("ledger.py",), work, summarise=total)
+ROOM = Room("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), work, summarise=total)
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +115,7 @@ def test_a_changed_param_or_code_version_computes_all_again() -> None:
     assert Shards(Path("data/set/mouths"), MOUTHS).read("a").column("time_s").to_pylist() == [4.0] * 3
     run_room(ROOM, "set", params(parts=4, max_failed_share=0.9), ENGINE)
     assert calls() == []
-    run_room(Room("mouths", MOUTHS, ("store.py",), work), "set", params(parts=4), ENGINE)
+    run_room(Room("mouths", MOUTHS, ("dfdetect/io/tables.py",), work), "set", params(parts=4), ENGINE)
     assert calls() == ["a", "b"]
 
 
@@ -168,7 +168,7 @@ def faces(counts: dict[str, int], key: str = "k") -> None:
 
 
 def test_a_room_that_reads_faces_follows_them_and_skips_videos_without() -> None:
-    room = Room("mouths", MOUTHS, ("ledger.py",), work, reads_faces=True)
+    room = Room("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), work, reads_faces=True)
     index({"a": "one", "b": "two"})
     faces({"a": 2, "b": 0})
     metrics = run_room(room, "set", params(), ENGINE)
@@ -179,7 +179,7 @@ def test_a_room_that_reads_faces_follows_them_and_skips_videos_without() -> None
 
 def test_coverage_has_a_row_for_every_video() -> None:
     index({"a": "one", "b": "bad"})
-    run_room(Room("mouths", MOUTHS, ("ledger.py",), work, coverage=True), "set", params(), ENGINE)
+    run_room(Room("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), work, coverage=True), "set", params(), ENGINE)
     rows = read_table(Path("data/set/mouths/coverage.parquet"), COVERAGE).to_pylist()
     assert [(r["video_id"], r["status"], r["reason"]) for r in rows] == [
         ("a", "ok", None),

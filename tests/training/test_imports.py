@@ -22,7 +22,7 @@ class Blocker:
             raise ModuleNotFoundError(f"{name} is blocked", name=name)
 
 sys.meta_path.insert(0, Blocker())
-from tests.train import tiny
+from tests.training import tiny
 from stages.train import main
 main()
 print("loaded:", *(BLOCKED & set(sys.modules)))

@@ -149,8 +149,9 @@ def test_changed_code_starts_anew(
 
 def test_code_is_what_the_pipeline_lists() -> None:
     listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["train"]["deps"]
-    code = {name.removeprefix("stages/") for name in listed if name.startswith("stages/")}
-    assert {*resume.code_of("xception"), "detectors/${train.detector}.py"} == code | {"detectors/xception.py"}
+    code = {name for name in listed if name.startswith("dfdetect/")}
+    own = "dfdetect/detectors/xception.py"
+    assert {*resume.code_of("xception"), "dfdetect/detectors/${train.detector}.py"} == code | {own}
 
 
 def test_starting_weights(project: Path, write_params: Write, capsys: pytest.CaptureFixture[str]) -> None:
@@ -254,7 +255,7 @@ def test_hashes_follow_the_content(tmp_path: Path) -> None:
 def test_kill_9_of_the_command(project: Path, write_params: Write) -> None:
     write_params(**RECIPE, tracker="dvclive", checkpoint_steps=1)
     code = (
-        "import os, signal, sys; from tests.train import tiny; from dfdetect.training.module import Training;"
+        "import os, signal, sys; from tests.training import tiny; from dfdetect.training.module import Training;"
         "from stages.train import main; step = Training.training_step; count = [0]\n"
         "def dying(self, *a):\n"
         "    count[0] += 1\n"

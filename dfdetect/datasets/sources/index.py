@@ -10,9 +10,9 @@ from typing import Any
 from dfdetect.config.params import DatasetParams, EngineParams, dataset_folder
 from dfdetect.datasets import registry
 from dfdetect.datasets.layout import Clip
-from dfdetect.datasets.probe import inspect_files
 from dfdetect.datasets.sources.cache import ROOT as CACHE_ROOT
 from dfdetect.datasets.sources.cache import Cache
+from dfdetect.datasets.sources.probe import inspect_files
 from dfdetect.datasets.sources.sources import bring
 from dfdetect.datasets.tree import stored
 from dfdetect.errors import UserError

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dfdetect.config.params import DatasetParams, EngineParams
-from dfdetect.datasets import probe
+from dfdetect.datasets.sources import probe
 from dfdetect.datasets.sources.cache import Cache, State
 from dfdetect.datasets.sources.index import download
 from dfdetect.datasets.tree import on_disk
@@ -20,7 +20,7 @@ from dfdetect.runtime.video_stage import media_root
 from tests.datasets.sources.media import mp4
 
 ENGINE = EngineParams(workers=2, timeout_s=20)
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from dfdetect.datasets.sources import kaggle
 from dfdetect.datasets.sources.sources import bring
 from dfdetect.errors import UserError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 REQUIREMENTS = ("requirements.txt", "requirements/kaggle.txt")
 CLIENT = """#!{python}
 import sys, zipfile
