@@ -69,7 +69,7 @@ def write(videos: int, crops: int) -> str:
 
     from dfdetect.io.schemas import COVERAGE, FACES, MASKS
     from dfdetect.io.schemas import VIDEOS as INDEX
-    from dfdetect.io.tables import ShardWriter, from_rows, write_table
+    from dfdetect.io.tables import ShardWriter, from_rows, write_json, write_table
 
     pictures, discs = drawn()
     random = np.random.default_rng(0)
@@ -89,6 +89,7 @@ def write(videos: int, crops: int) -> str:
         for number, video_id in enumerate(ids)
     ]
     write_table(FOLDER / "videos.parquet", from_rows(index, INDEX), INDEX)
+    write_json(Path("metrics") / FOLDER.name / "download.json", {"layout": {}})
     with ShardWriter(FOLDER / "faces", FACES) as faces, ShardWriter(FOLDER / "masks", MASKS) as masks:
         for number, video_id in enumerate(ids):
             hashes = random.integers(0, 2**64, crops, dtype=np.uint64).tolist()
@@ -110,9 +111,10 @@ def write(videos: int, crops: int) -> str:
 
 
 def split() -> str:
-    """The splits stage: identity-disjoint parts, and the search for near-equal frames between them."""
+    """The splits and audit stages: identity-disjoint splits, and the search for nearly equal crops between them."""
     from dfdetect.config.params import DatasetParams, SplitsParams
     from dfdetect.splits.build import build
+    from stages.audit import audit
 
     start = time.perf_counter()
     for path in [FOLDER / "videos.parquet", *(FOLDER / "faces").iterdir()]:
@@ -123,8 +125,9 @@ def split() -> str:
     entry = DatasetParams.model_validate({"layout": "folder", "source": {"kind": "directory"}})
     start = time.perf_counter()
     metrics = build("large", entry, SplitsParams())
+    audit("large", entry, SplitsParams())
     times = (time.perf_counter() - start) / reading_s
-    parts = ", ".join(f"{name} {counts['videos']:,}" for name, counts in metrics["splits"].items())
+    parts = ", ".join(f"{name} {metrics[name]:,}" for name in ("test", "train", "val"))
     return f"{parts}; {times:.1f} x reading the bytes of its tables, crops included"
 
 

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from benchmarks.trials import CLIPS, DATASET, STAGES, Project, kill_group, workers_of
@@ -43,7 +44,7 @@ class Trial:
 
 def outputs(stage: str) -> tuple[str, ...]:
     """Names of what a stage publishes."""
-    return {"download": ("raw", "videos", "download"), "splits": ("splits", "audit")}.get(stage, (stage,))
+    return {"download": ("raw", "videos", "download"), "audit": ("leaks", "audit")}.get(stage, (stage,))
 
 
 def empty(project: Project, stage: str) -> None:
@@ -52,7 +53,7 @@ def empty(project: Project, stage: str) -> None:
     for name in outputs(stage):
         for path in (data / name, data / f"{name}.parquet", data / f"{name}.csv", data / f"{name}.partial"):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        for path in (project.root / "metrics" / DATASET).glob(f"{name}.*"):
+        for path in (project.root / "metrics" / DATASET).rglob(f"{name}.*"):
             path.unlink()
     shutil.rmtree(cache / "ledger" / stage, ignore_errors=True)
     if stage == "download":
@@ -122,7 +123,8 @@ def main() -> None:
             start = time.monotonic()
             project.run(stage)
             spent[stage], wanted[stage] = time.monotonic() - start, project.artifacts(*outputs(stage))
-        pairs = [(stage, target) for stage in STAGES for target in TARGETS if (stage, target) != ("splits", "worker")]
+        alone = [(stage, "worker") for stage in ("splits", "audit")]  # these two have no workers
+        pairs = [pair for pair in product(STAGES, TARGETS) if pair not in alone]
         while sum(each.hit for each in trials) < asked.kills:
             stage, target = pairs[len(trials) % len(pairs)]
             moment = rng.uniform(*MOMENTS) * spent[stage]

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
-STAGES = ("download", "faces", "masks", "mouths", "mels", "splits")
+STAGES = ("download", "faces", "masks", "mouths", "mels", "splits", "audit")
 DATASET = "trial"
 # Of the drawn clips: as short and small as the stages take them.
 CLIPS = {

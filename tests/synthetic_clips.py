@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dfdetect.io.schemas import COVERAGE, FACES, MASKS, MELS, MOUTHS, SPLITS
-from dfdetect.io.tables import ShardWriter, from_rows, write_table
+from dfdetect.io.schemas import COVERAGE, FACES, LEAKS, MASKS, MELS, MOUTHS, SPLITS
+from dfdetect.io.tables import ShardWriter, from_rows, write_json, write_table
 
 CATEGORIES = ("RealVideo-RealAudio", "RealVideo-FakeAudio", "FakeVideo-RealAudio", "FakeVideo-FakeAudio")
 
@@ -61,7 +61,7 @@ def jpeg(image: np.ndarray) -> bytes:
 
 
 def write_splits(folder: Path, made: list[Clip]) -> None:
-    """splits.parquet."""
+    """splits.parquet, and an audit that found nothing; its metrics where `folder` is data/<dataset> of a project."""
     rows = [
         {
             "video_id": clip.video_id,
@@ -75,6 +75,11 @@ def write_splits(folder: Path, made: list[Clip]) -> None:
         for i, clip in enumerate(made)
     ]
     write_table(folder / "splits.parquet", from_rows(rows, SPLITS), SPLITS)
+    write_table(folder / "leaks.parquet", from_rows([], LEAKS), LEAKS)
+    if folder.parent.name == "data":
+        metrics = folder.parents[1] / "metrics" / folder.name
+        write_json(metrics / "audit.json", {"warnings": []})
+        write_json(metrics / "details" / "splits.json", {"splits": {}})
 
 
 def write_faces(

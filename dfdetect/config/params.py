@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -217,14 +217,18 @@ class MelsParams(RoomParams):
         return self
 
 
+LeakKind = Literal["identity", "source_identity", "original", "video", "file", "frame"]
+
+
 class SplitsParams(Strict):
-    """How a dataset without official splits is parted, how validation is carved from train, and what leakage means."""
+    """How a dataset without official splits is split, how validation is taken from train, and what leaks lead to."""
 
     seed: int = 42
     val_fraction: float = Field(0.1, gt=0.0, lt=0.5)  # of the training identities (or originals, or videos)
     test_fraction: float = Field(0.2, gt=0.0, lt=0.5)  # where the layout has no official test split
-    on_leak: Literal["report", "drop", "fail"] = "report"  # the same file or near-equal frames in two splits
-    near_duplicate_bits: int = Field(2, ge=0, le=16)  # frames of two splits are near-equal up to this Hamming distance
+    on_leak: Literal["report", "drop", "fail"] = "report"  # every leak is a warning; also leave it out, or stop
+    leak_kinds: list[LeakKind] = list(get_args(LeakKind))  # which kinds drop and fail act on
+    near_duplicate_bits: int = Field(2, ge=0, le=8)  # at 8 bits, crops of different people begin to agree
 
 
 class TrainParams(Strict):

@@ -152,18 +152,19 @@ class HeldPictures:
         return self.encoded[row]
 
 
-def load_videos(folder: Path, target: Target, splits: Collection[str]) -> Videos:
+def load_videos(folder: Path, target: Target, splits: Collection[str], without: Collection[str] = ()) -> Videos:
     """The videos of some splits of one dataset.
 
     Args:
         folder: data/<dataset>.
         target: which label they are judged by.
         splits: names out of train, val, test. Nothing of the others is kept.
+        without: video_ids that are left out.
     Raises:
         UserError: splits.parquet is missing or damaged.
     """
     table = read_table(folder / "splits.parquet", SPLITS)
-    rows = [row for row in table.to_pylist() if row["split"] in splits]
+    rows = [row for row in table.to_pylist() if row["split"] in splits and row["video_id"] not in without]
     return Videos(
         ids=[row["video_id"] for row in rows],
         splits=[row["split"] for row in rows],

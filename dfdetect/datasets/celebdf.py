@@ -51,6 +51,12 @@ def people(name: str) -> tuple[str | None, str | None]:
     return (real[1] if real else None), None
 
 
+def original_name(name: str) -> str | None:
+    """The name of the clip that a synthesis was made of: id0_0000 of id0_id1_0000."""
+    fake = _FAKE.fullmatch(name)
+    return f"{fake[1]}_{fake[3]}" if fake else None
+
+
 def index(root: Path, _entry: DatasetParams, /) -> Index:
     """List the clips of a Celeb-DF tree; what the list does not name is official training data.
 
@@ -80,10 +86,7 @@ def _clip(path: str, short: str, split: str | None, ids: set[str]) -> Clip:
     label = FOLDERS[folder]
     name = stem(short)
     identity, source_identity = people(name)
-    original = None
-    if label and (fake := _FAKE.fullmatch(name)):
-        candidate = f"Celeb-real/{fake[1]}_{fake[3]}.mp4"
-        original = candidate if candidate in ids else None
+    original = f"Celeb-real/{original_name(name)}.mp4" if label else None
     return Clip(
         path=path,
         video_id=stored(short),
@@ -93,7 +96,7 @@ def _clip(path: str, short: str, split: str | None, ids: set[str]) -> Clip:
         method="faceswap" if label else "real",
         identity=identity,
         source_identity=source_identity,
-        original_id=original,
+        original_id=original if original in ids else None,
         official_split=split,
     )
 

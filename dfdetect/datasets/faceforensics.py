@@ -176,12 +176,12 @@ def _clip(file: _File, base: str, lists: _Lists, originals: dict[tuple[str, str 
         compression=file.compression,
         identity=identity,
         source_identity=source_identity,
-        original_id=originals.get((_original_name(name), file.compression)) if label else None,
+        original_id=originals.get((original_name(name), file.compression)) if label else None,
         official_split=lists.split.get(name) if file.part not in ("actors", ACTORS_METHOD) else None,
     )
 
 
-def _original_name(name: str) -> str:
+def original_name(name: str) -> str:
     """The name of the clip that a manipulation was made of: 071 of 071_054, 01__scene of 01_02__scene__XYZ."""
     if actors := _ACTORS.fullmatch(name):
         return f"{actors[1]}__{actors[3].rpartition('__')[0]}"

@@ -1,6 +1,7 @@
 """One's own videos or images under class folders: real/ and fake/, alone or inside train/, val/, test/ (any case).
 
 An image is a video of one frame. Folders inside a class folder are allowed; for fakes the first one names the method.
+File names may tell originals and people (dfdetect/datasets/names.py).
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dfdetect.datasets.layout import Clip, Index, noted
+from dfdetect.datasets.names import with_origins
 from dfdetect.datasets.tree import Tree, is_image, is_video, stored, walk
 from dfdetect.errors import UserError
 
 if TYPE_CHECKING:
     from dfdetect.config.params import DatasetParams
 
+NAMES_TELL = True
 HOLDS = "real/ and fake/, or train/, val/ and test/ with real/ and fake/ in each"
 
 CLASSES = {"real": 0, "fake": 1}
@@ -37,11 +40,13 @@ def index(root: Path, _entry: DatasetParams, /) -> Index:
     tree = walk(root)
     media = [path for path in tree.files if is_video(path) or is_image(path)]
     clips, outside, strange = [], [], set()
+    inner: dict[str, str] = {}
     for path in media:
         folders = path.split("/")[:-1]
         place = _place(folders)
         if place is not None:
             clips.append(_clip(path, folders, *place))
+            inner[path] = "/".join(path.split("/")[place[2] :])
         elif folders:
             strange.add("/".join(folders[: 1 + (folders[0].casefold() in SPLITS)]))
         else:
@@ -55,7 +60,7 @@ def index(root: Path, _entry: DatasetParams, /) -> Index:
         "outside": noted(outside),
         "ignored": noted(set(tree.files) - set(media)),
     }
-    return Index(clips, notes)
+    return Index(with_origins(clips, inner), notes)
 
 
 def _place(folders: list[str]) -> tuple[str | None, str, int] | None:

@@ -5,6 +5,8 @@ A layout is a module in this folder. Its name is the layout's name in params.yam
     HOLDS: str                                     what the root folder must hold, for messages
     OFFICIAL: tuple[OfficialPart, ...]             the official counts, where there are any (optional)
     SELECTS: tuple[str, ...]                       which of the entry's `methods` and `compression` it obeys (optional)
+    NAMES_TELL: bool                               people and originals are only known from file names, which may
+                                                   mislead, and the split from folders (optional)
     def index(root: Path, entry: DatasetParams, /) -> Index
 """
 

@@ -74,6 +74,11 @@ def official(name: str) -> tuple[OfficialPart, ...]:
     return tuple(getattr(get(name), "OFFICIAL", ()))
 
 
+def names_tell(name: str) -> bool:
+    """Whether a layout knows people and originals from file names only, and its split from folders."""
+    return bool(getattr(get(name), "NAMES_TELL", False))
+
+
 def build_index(dataset: str, entry: DatasetParams, root: Path) -> Index:
     """Index a dataset with its layout; the clips come back in the order of their paths' bytes.
 

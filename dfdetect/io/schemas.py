@@ -37,7 +37,7 @@ VIDEOS = _schema(
         _field("compression", pa.string()),
         _field("identity", pa.string(), "who is seen"),
         _field("source_identity", pa.string(), "whose face or voice was put in"),
-        _field("original_id", pa.string(), "video_id of the clip that was manipulated"),
+        _field("original_id", pa.string(), "video_id of the clip that was manipulated, or that an image is a frame of"),
         _field("official_split", pa.string(), "train, val, test or null"),
         _field("duration_s", pa.float64(), "s"),
         _field("fps", pa.float64(), "1/s"),
@@ -122,13 +122,27 @@ SPLITS = _schema(
     "splits",
     [
         _key(),
-        _field("split", pa.string(), "train, val, test; excluded: dropped as a leak", nullable=False),
+        _field("split", pa.string(), "train, val, test", nullable=False),
         _field("label", pa.int8(), "0 real, 1 any part fake, null unknown"),
         _field("visual_label", pa.int8(), "0 the picture is real, 1 the picture is fake, null unknown"),
         _field("category", pa.string()),
         _field("method", pa.string()),
         _field("compression", pa.string()),
         _field("identity", pa.string()),
+    ],
+)
+
+LEAKS = _schema(
+    "leaks",
+    [
+        _key(),
+        _field("split", pa.string(), "train, val: the split that this video has to leave", nullable=False),
+        _field("kind", pa.string(), "identity, source_identity, original, video, file, frame", nullable=False),
+        _field("shared", pa.string(), "who or what is in both splits", nullable=False),
+        _field("other_id", pa.string(), "video_id of the first video of the other split that has it", nullable=False),
+        _field("other_split", pa.string(), "val, test", nullable=False),
+        _field("official", pa.bool_(), "whether the dataset's own split has this leak", nullable=False),
+        _field("dropped", pa.bool_(), "whether training leaves this video out", nullable=False),
     ],
 )
 

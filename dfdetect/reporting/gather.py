@@ -61,6 +61,7 @@ def gather(name: str, params: EvaluateParams, root: Path = Path()) -> DatasetFac
         UserError: it has not been evaluated, or a file is damaged.
     """
     metrics = root / "metrics" / name
+    audit = metrics / "details" / "splits.json", metrics / "audit.json"
     table = read_predictions(root / "data" / name / "predictions.parquet")
     return DatasetFacts(
         name=name,
@@ -68,7 +69,7 @@ def gather(name: str, params: EvaluateParams, root: Path = Path()) -> DatasetFac
         table=table,
         judged=select(table, params),
         stages={stage: read_json(path) for stage in STAGES if (path := metrics / f"{stage}.json").exists()},
-        splits=read_json(path) if (path := metrics / "splits.json").exists() else {},
+        splits={key: value for path in audit if path.exists() for key, value in read_json(path).items()},
         robustness=read_json(path) if (path := metrics / "robustness.json").exists() else {},
     )
 

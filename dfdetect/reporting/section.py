@@ -94,7 +94,6 @@ def _data(each: DatasetFacts) -> str:
         warnings = "".join(f"<li>{escape(warning)}</li>" for warning in each.splits.get("warnings", []))
         fine = '<p class="note">The audit of the splits found nothing to warn of.</p>'
         parts.append(f"<p>The audit of the splits warns:</p><ul>{warnings}</ul>" if warnings else fine)
-        parts.append(_leaks(each.splits))
     lost = each.figures["coverage"]["not_scored"]
     if lost:
         listed = [
@@ -104,18 +103,6 @@ def _data(each: DatasetFacts) -> str:
         missing = each.figures["coverage"]["videos"] - each.figures["coverage"]["scored"]
         parts.append(details(f"{missing} videos without a score", inner))
     return "".join(parts)
-
-
-def _leaks(splits: dict[str, Any]) -> str:
-    """What two splits share: people, and frames that look nearly equal."""
-    people, near = splits.get("people", {}), splits.get("near_duplicates", {})
-    rows = [
-        [pair.replace("-", " and "), number(people[pair]["identities"]), number(near.get(pair, {}).get("pairs"))]
-        for pair in ("train-test", "val-test", "train-val")
-        if pair in people
-    ]
-    head = ("splits", "identities in both", "pairs of near-equal frames")
-    return details("What the splits share", table(head, rows, name="leakage between splits")) if rows else ""
 
 
 def _numbers(each: DatasetFacts) -> str:

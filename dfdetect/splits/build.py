@@ -1,4 +1,4 @@
-"""The splits stage: assign, audit, write splits.parquet, splits.csv, and metrics/<dataset>/splits.json and audit.md."""
+"""The splits stage: videos.parquet -> splits.parquet, splits.csv and metrics/<dataset>/splits.json."""
 
 from __future__ import annotations
 
@@ -11,71 +11,63 @@ from typing import Any
 from dfdetect.config.params import DatasetParams, SplitsParams, dataset_folder
 from dfdetect.datasets import registry
 from dfdetect.io.schemas import SPLITS, VIDEOS
-from dfdetect.io.tables import from_rows, read_json, read_table, write_bytes, write_json, write_table
+from dfdetect.io.tables import from_rows, read_table, write_bytes, write_json, write_table
 from dfdetect.runtime.locks import exclusive
-from dfdetect.splits import audit
-from dfdetect.splits.leaks import act, find_leaks
-from dfdetect.splits.near import read_frames
-from dfdetect.splits.report import report
-from dfdetect.splits.table import assign
+from dfdetect.splits.assign import assign
+from dfdetect.splits.counts import counts, official_counts
+from dfdetect.splits.leaks import Row, table_overlaps
 
-_COLUMNS = [*(n for n in SPLITS.names if n != "split"), "path", "sha256", "status"]
-_COLUMNS += ["source_identity", "original_id", "official_split"]
+COLUMNS = [*(name for name in SPLITS.names if name != "split"), "path", "sha256", "status"]
+COLUMNS += ["source_identity", "original_id", "official_split"]
 
 
 def build(dataset: str, entry: DatasetParams, params: SplitsParams) -> dict[str, Any]:
-    """Split one dataset and audit the split.
+    """Split one dataset. Reads videos.parquet and nothing else, so that it runs before any face is found.
 
     Returns:
-        The metrics.
+        What went to metrics/<dataset>/splits.json, and under `notes` what the user should read beside its warnings.
     Raises:
-        UserError: videos.parquet is missing, a whole official part has other counts, or something leaks and
-            splits.on_leak is fail (the metrics are written all the same); or another process runs this stage on it.
+        UserError: videos.parquet is missing, a complete official part has other counts, or another process runs this
+            stage on the dataset.
     """
-    folder, place = dataset_folder(dataset), Path("metrics") / dataset
-    outs = (folder / "splits.parquet", folder / "splits.csv", place / "splits.json", place / "audit.md")
-    with exclusive("splits", dataset, *outs):
-        return _build(dataset, entry, params, folder, place)
+    folder, metrics_folder = dataset_folder(dataset), Path("metrics") / dataset
+    metrics_path, details_path = metrics_folder / "splits.json", metrics_folder / "details" / "splits.json"
+    with exclusive("splits", dataset, folder / "splits.parquet", folder / "splits.csv", metrics_path, details_path):
+        rows = read_table(folder / "videos.parquet", VIDEOS, columns=COLUMNS).to_pylist()
+        official = official_counts(rows, registry.official(entry.layout), dataset)
+        assignment = assign(rows, params)
+        from_names = registry.names_tell(entry.layout)
+        overlaps = table_overlaps(rows, assignment.split)
+        parts = counts(rows, assignment.split)
+        metrics = {
+            "videos": len(rows),
+            **{name: parts[name]["videos"] if name in parts else 0 for name in ("train", "val", "test")},
+            "warnings": assignment.warnings + [overlap.warning(from_names=from_names) for overlap in overlaps],
+        }
+        notes = _name_notes(rows) if from_names else []
+        details = {"policy": assignment.policy, "notes": notes, "splits": parts, "official": official}
+        write_json(details_path, details)
+        write_json(metrics_path, metrics)
+        _write_split(folder, rows, assignment.split)
+    return {**metrics, "notes": notes}
 
 
-def _build(dataset: str, entry: DatasetParams, params: SplitsParams, folder: Path, place: Path) -> dict[str, Any]:
-    rows = read_table(folder / "videos.parquet", VIDEOS, columns=_COLUMNS).to_pylist()
-    official = audit.official_counts(rows, registry.official(entry.layout), dataset)
-    assignment = assign(rows, params)
-    frames = read_frames(folder / "faces", [row["video_id"] for row in rows])
-    leaks = find_leaks(rows, assignment.split, frames, params.near_duplicate_bits)
-    metrics: dict[str, Any] = {
-        "policy": assignment.policy,
-        "warnings": assignment.warnings,
-        "splits": audit.counts(rows, assignment.split),
-        "official": official,
-        "lists": _list_notes(place / "download.json"),
-        "people": audit.shared_people(rows, assignment.split),
-        "duplicate_files": leaks.files,
-        "near_duplicates": leaks.frames,
-        "leaks": {"on_leak": params.on_leak, "videos": len(leaks.leaking), "excluded": {}},
-    }
-    _write_metrics(place, dataset, metrics)
-    excluded = act(leaks, assignment.split, params, dataset)
-    if excluded:
-        metrics["leaks"]["excluded"] = excluded
-        metrics["splits"] = audit.counts(rows, assignment.split)
-        _write_metrics(place, dataset, metrics)
-    _write_split(folder, rows, assignment.split)
-    return metrics
+def _name_notes(rows: Sequence[Row]) -> list[str]:
+    """What was read from the file names of someone's own folder, which nobody has confirmed."""
+    told = [row for row in rows if row["identity"] is not None or row["original_id"] is not None]
+    if not told:
+        return []
+    ids = {row["video_id"] for row in rows}
+    example = next((row for row in told if row["original_id"] in ids), told[0])
+    origin = example["original_id"] or example["identity"]
+    what = "stay together when a split is made; in a split that folders give, what crosses it is told as a leak"
+    return [
+        f"the names of {len(told)} of {len(rows)} videos look as if they told the person, original or clip that they "
+        f"come from ({example['video_id']}: {origin}): such videos {what}. Rename the files if this is wrong."
+    ]
 
 
-def _list_notes(path: Path) -> dict[str, Any] | None:
-    """What the layout found against the official lists; None where videos.parquet came without the metrics."""
-    return dict(read_json(path)["layout"]) if path.exists() else None
-
-
-def _write_metrics(place: Path, dataset: str, metrics: Mapping[str, Any]) -> None:
-    write_json(place / "splits.json", metrics)
-    write_bytes(place / "audit.md", report(dataset, metrics).encode())
-
-
-def _write_split(folder: Path, rows: Sequence[Mapping[str, Any]], split: Mapping[str, str]) -> None:
+def _write_split(folder: Path, rows: Sequence[Row], split: Mapping[str, str]) -> None:
     """splits.parquet for the pipeline, splits.csv for other people's programs."""
     names = [name for name in SPLITS.names if name != "split"]
     table = [{**{name: row[name] for name in names}, "split": split[row["video_id"]]} for row in rows]

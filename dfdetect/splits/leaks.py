@@ -1,136 +1,202 @@
-"""What leaks between splits: the same file, or near-equal frames; and what to do about it."""
+"""What leaks from one split into another: people, originals, videos, files and face crops that both of them have."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
 
 import numpy as np
 
-from dfdetect.config.params import SplitsParams
-from dfdetect.errors import UserError
-from dfdetect.splits.audit import PAIRS, Row
-from dfdetect.splits.near import Frames, matches, nearest
+from dfdetect.config.params import LeakKind
+from dfdetect.datasets.tree import is_image
+from dfdetect.splits.near import Frames, nearest
 
-EXCLUDED = "excluded"  # the split of videos that on_leak: drop takes out
-_EXAMPLES = 10
+Row = Mapping[str, Any]
+Split = Mapping[str, str]
+KINDS: tuple[LeakKind, ...] = get_args(LeakKind)
+# Between which splits nothing may be shared; the former give way: a test video is never the one that is taken out.
+BOUNDARIES: tuple[tuple[tuple[str, ...], str], ...] = ((("train", "val"), "test"), (("train",), "val"))
+# What is counted of each kind, and what leaks; {gives} and {stays} are the splits.
+_SENTENCES: dict[LeakKind, str] = {
+    "identity": "{count} identities in {stays} are also in {gives}",
+    "source_identity": "{count} people in {stays} are also in {gives} by a swapped face or voice (source identity)",
+    "original": "{count} originals in {stays}, or forgeries of them, are also in {gives}",
+    "video": "{count} videos with frames in {stays} also have frames in {gives}",
+    "file": "{count} files in {stays} are also in {gives}, byte for byte",
+    "frame": "{count} videos in {stays} have face crops that are nearly equal to some in {gives}",
+}
 
 
-@dataclass
-class Leaks:
-    """Findings, and for each video that leaks the videos's own reason.
+@dataclass(frozen=True)
+class Leak:
+    """One video that shares something with a split that it must not share with.
 
     Args:
-        files: figures of equal files.
-        frames: figures of near-equal frames; None where there are no faces yet.
-        leaking: video_id -> why, for the side that has to give way.
+        video_id, split: the video that has to give way.
+        shared: who or what: an identity, the video_id of an original, a sha256, a pair of frames.
+        other_id, other_split: the first video that has the same.
+        official: whether the dataset's own split puts both videos where they are.
     """
 
-    files: dict[str, Any]
-    frames: dict[str, Any] | None
-    leaking: dict[str, str] = field(default_factory=dict)
+    video_id: str
+    split: str
+    kind: LeakKind
+    shared: str
+    other_id: str
+    other_split: str
+    official: bool
 
 
-def find_leaks(rows: Sequence[Row], split: Mapping[str, str], frames: Frames | None, bits: int) -> Leaks:
-    """Look for equal files and near-equal frames in different splits.
+@dataclass(frozen=True)
+class Overlap:
+    """What a split shares with those that training uses before it, of one kind.
+
+    Args:
+        stays: the split whose videos stay where they are.
+        shared: how many of its identities, originals, ... are also in the other splits.
+        total: how many it has.
+        videos: how many of its videos have them.
+        leaks: one per video of the other splits that has them.
+    """
+
+    kind: LeakKind
+    stays: str
+    shared: int
+    total: int
+    videos: int
+    leaks: list[Leak]
+
+    @property
+    def gives(self) -> dict[str, int]:
+        """How many videos of which split have to give way."""
+        return dict(Counter(leak.split for leak in self.leaks))
+
+    def warning(self, *, from_names: bool) -> str:
+        """The overlap as a sentence with its counts and an example.
+
+        Args:
+            from_names: people and originals are known from file names, and the given split is that of the folders.
+        """
+        count = f"all {self.total}" if self.shared == self.total else f"{self.shared} of {self.total}"
+        said = _SENTENCES[self.kind].format(count=count, gives=" or ".join(self.gives), stays=self.stays)
+        names = ", going by file names" if from_names and self.kind not in ("file", "frame") else ""
+        counts = ", ".join(f"{videos} {split} videos" for split, videos in self.gives.items())
+        official = sum(leak.official for leak in self.leaks)
+        part = "" if official == len(self.leaks) else f" for {official} of the {len(self.leaks)} videos"
+        owner = "the folders' own" if from_names else "the official split's own"
+        origin = f"; this overlap is {owner}{part}" if official else ""
+        example = self.leaks[0]
+        pair = f"{example.video_id} and {example.other_id}"
+        return f"{said}{names} ({counts} and {self.videos} {self.stays} videos, such as {pair}){origin}"
+
+
+Keys = Callable[[Row], Iterable[tuple[str, str]]]
+
+
+def _known(role: str, *values: str | None) -> list[tuple[str, str]]:
+    return [(role, value) for value in values if value is not None]
+
+
+def _identity(row: Row) -> list[tuple[str, str]]:
+    return _known("", row["identity"])
+
+
+def _original(row: Row) -> list[tuple[str, str]]:
+    return _known("", row["original_id"] or row["video_id"])
+
+
+def _video(row: Row) -> list[tuple[str, str]]:
+    """The clip that an image is a frame of; forgeries of one clip are told apart by their method."""
+    return _known(f"{row['label']} {row['method']}", row["original_id"] if is_image(row["path"]) else None)
+
+
+def _file(row: Row) -> list[tuple[str, str]]:
+    """Files that cannot be opened do not count: nothing is learned from them."""
+    return _known("", row["sha256"] if row["status"] == "ok" else None)
+
+
+# What a video of the split that gives way shares, and what one of the other split offers: (role, name). The two differ
+# for source identities, where a person seen in both is an identity and not counted again.
+_TABLE: dict[LeakKind, tuple[Keys, Keys]] = {
+    "identity": (_identity, _identity),
+    "source_identity": (
+        lambda row: [*_known("seen", row["source_identity"]), *_known("lent", row["source_identity"], row["identity"])],
+        lambda row: [*_known("seen", row["identity"]), *_known("lent", row["source_identity"])],
+    ),
+    "original": (_original, _original),
+    "video": (_video, _video),
+    "file": (_file, _file),
+}
+
+
+def table_overlaps(rows: Sequence[Row], split: Split) -> list[Overlap]:
+    """What splits share by videos.parquet: everything but nearly equal face crops.
 
     Args:
         rows: of videos.parquet.
-        frames: hashes of the face crops, by place in `rows`; None where the faces stage has not run.
-        bits: hashes that differ in at most so many bits are near-equal.
+        split: video_id -> split.
     Returns:
-        Figures and the videos that leak. Between train or val and test it is never the test video that gives way.
+        The overlaps that are not empty, in the order of kinds and BOUNDARIES.
     """
-    leaks = Leaks(*_equal_files(rows, split))
-    if frames is not None:
-        leaks.frames = _near_frames(rows, split, frames, bits, leaks.leaking)
-    return leaks
+    found = []
+    for kind, (asks, offers) in _TABLE.items():
+        for gives, stays in BOUNDARIES:
+            holders: dict[tuple[str, str], list[Row]] = defaultdict(list)
+            for row in rows:
+                if split[row["video_id"]] == stays:
+                    for key in offers(row):
+                        holders[key].append(row)
+            leaks, hit = [], set()
+            for row in rows:
+                keys = [key for key in asks(row) if key in holders] if split[row["video_id"]] in gives else []
+                if keys:
+                    hit.update(keys)
+                    leaks.append(_leak(kind, row, keys[0][1], holders[keys[0]][0], split))
+            if leaks:
+                videos = {row["video_id"] for key in hit for row in holders[key]}
+                shared, total = ({name for _, name in keys} for keys in (hit, holders))
+                found.append(Overlap(kind, stays, len(shared), len(total), len(videos), _in_order(leaks)))
+    return found
 
 
-def _equal_files(rows: Sequence[Row], split: Mapping[str, str]) -> tuple[dict[str, Any], None, dict[str, str]]:
-    """Files with the same sha256. Files that cannot be probed do not count: nothing is learned from them."""
-    by_hash: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if row["status"] == "ok":
-            by_hash[row["sha256"]].append(row)
-    groups = [group for group in by_hash.values() if len(group) > 1]
-    leaking: dict[str, str] = {}
-    for group in groups:
-        first_in = {split[row["video_id"]]: row["video_id"] for row in reversed(group)}
-        for gives_way, stays in PAIRS:
-            if gives_way in first_in and stays in first_in:
-                for row in group:
-                    if split[row["video_id"]] == gives_way:
-                        leaking.setdefault(row["video_id"], f"the same file as {first_in[stays]} ({stays})")
-    across = [group for group in groups if len({split[row["video_id"]] for row in group}) > 1]
-    conflicting = [group for group in groups if len({row["label"] for row in group} - {None}) > 1]
-    figures = {
-        "groups": len(groups),
-        "files": sum(len(group) for group in groups),
-        "groups_across_splits": len(across),
-        "groups_with_both_labels": len(conflicting),
-        "examples": [[row["video_id"] for row in group[:3]] for group in (across or groups)[:_EXAMPLES]],
-    }
-    return figures, None, leaking
+def _leak(kind: LeakKind, row: Row, shared: str, other: Row, split: Split) -> Leak:
+    given = (row["official_split"], other["official_split"])
+    official = None not in given and given[0] != given[1]
+    ids = row["video_id"], other["video_id"]
+    return Leak(ids[0], split[ids[0]], kind, shared, ids[1], split[ids[1]], official)
 
 
-def _near_frames(
-    rows: Sequence[Row], split: Mapping[str, str], frames: Frames, bits: int, leaking: dict[str, str]
-) -> dict[str, Any]:
+def _in_order(leaks: list[Leak]) -> list[Leak]:
+    """Those of train first; within a split in the order of videos.parquet."""
+    return sorted(leaks, key=lambda leak: leak.split != "train")
+
+
+def frame_overlaps(rows: Sequence[Row], split: Split, frames: Frames, bits: int) -> list[Overlap]:
+    """Nearly equal face crops in different splits.
+
+    Args:
+        rows: of videos.parquet.
+        split: video_id -> split.
+        frames: hashes of the face crops, by place in `rows`.
+        bits: crops whose 64-bit perceptual hashes differ in at most so many bits are nearly equal.
+    Returns:
+        The overlaps that are not empty, in the order of BOUNDARIES.
+    """
     names = np.array([split[row["video_id"]] for row in rows])
-    parts = {name: frames.of(np.flatnonzero(names == name)) for name in {name for pair in PAIRS for name in pair}}
-    figures: dict[str, Any] = {"bits": bits, "frames": len(frames.phash)}
-    for gives_way, stays in PAIRS:
-        left, right = parts[gives_way], parts[stays]
-        left_hit, right_hit, pairs = matches(left.phash, right.phash, bits)
-        examples = []
-        videos, first_rows = np.unique(left.video[left_hit], return_index=True)
-        for number, (video, at) in enumerate(zip(videos.tolist(), first_rows.tolist(), strict=True)):
-            row = int(np.flatnonzero(left_hit)[at]) if number < _EXAMPLES else None
-            if row is not None:
-                examples.append(_example(rows, left, right, row))
-            leaking.setdefault(rows[video]["video_id"], f"frames near-equal to some in {stays}")
-        figures[f"{gives_way}-{stays}"] = {
-            "pairs": pairs,
-            f"frames_in_{gives_way}": int(left_hit.sum()),
-            f"frames_in_{stays}": int(right_hit.sum()),
-            f"videos_in_{gives_way}": len(videos),
-            f"videos_in_{stays}": len(np.unique(right.video[right_hit])),
-            "examples": examples,
-        }
-    return figures
-
-
-def _example(rows: Sequence[Row], left: Frames, right: Frames, row: int) -> dict[str, Any]:
-    other, distance = nearest(left, right, row)
-    return {
-        "video_id": rows[int(left.video[row])]["video_id"],
-        "frame_index": int(left.frame_index[row]),
-        "near_video_id": rows[int(right.video[other])]["video_id"],
-        "near_frame_index": int(right.frame_index[other]),
-        "bits": distance,
-    }
-
-
-def act(leaks: Leaks, split: dict[str, str], params: SplitsParams, dataset: str) -> dict[str, int]:
-    """Do what splits.on_leak says: nothing, take the leaking videos out of their split, or stop.
-
-    Returns:
-        How many videos were taken out, by the split they were in; `split` is changed.
-    Raises:
-        UserError: on_leak is fail and something leaks; the first ones are named.
-    """
-    if params.on_leak == "fail" and leaks.leaking:
-        shown = "".join(f"\n  {video_id}: {why}" for video_id, why in sorted(leaks.leaking.items())[:5])
-        raise UserError(
-            f"datasets.{dataset}: {len(leaks.leaking)} videos leak into another split (splits.on_leak is fail; "
-            f"metrics/{dataset}/splits.json has the figures). The first:{shown}"
-        )
-    taken: dict[str, int] = {}
-    if params.on_leak == "drop":
-        for video_id in sorted(leaks.leaking):
-            taken[split[video_id]] = taken.get(split[video_id], 0) + 1
-            split[video_id] = EXCLUDED
-    return dict(sorted(taken.items()))
+    found = []
+    for gives, stays in BOUNDARIES:
+        left, right = (frames.of(np.flatnonzero(np.isin(names, part))) for part in (gives, (stays,)))
+        near, distance, hit = nearest(left.phash, right.phash, bits)
+        leaks = []
+        at = np.flatnonzero(near >= 0)
+        videos, firsts = np.unique(left.video[at], return_index=True)
+        for video, place in zip(videos.tolist(), at[firsts].tolist(), strict=True):
+            match = int(near[place])
+            shared = f"frames {left.frame_index[place]} and {right.frame_index[match]} differ in {distance[place]} bits"
+            leaks.append(_leak("frame", rows[video], shared, rows[int(right.video[match])], split))
+        if leaks:
+            counts = len(np.unique(right.video[hit])), len(np.unique(right.video))
+            found.append(Overlap("frame", stays, *counts, counts[0], _in_order(leaks)))
+    return found

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dfdetect.inference.saved_model import BundleInfo
 
 
-def model_card(info: BundleInfo, metrics: dict[str, Any], *, parameters: int) -> str:
+def model_card(info: BundleInfo, metrics: dict[str, Any], *, parameters: int, warnings: Sequence[str]) -> str:
     """README.md of a bundle, from what is known of the training; the same inputs give the same text.
 
     Args:
         info: the bundle's detector.json.
         metrics: what metrics/train.json says.
         parameters: number of the detector's parameters.
+        warnings: of the audit of the splits that it was trained and validated on.
     """
     best = metrics["best"]
     counts = metrics["data"]
@@ -37,6 +39,7 @@ def model_card(info: BundleInfo, metrics: dict[str, Any], *, parameters: int) ->
         if forged
         else ""
     )
+    found = "\n".join(f"- {warning}" for warning in warnings) or "No leak between train, val and test was found."
     return f"""# {info.detector}
 
 A deepfake detector of {parameters / 1e6:.1f} million parameters. It judges {judged}.
@@ -65,6 +68,9 @@ which epoch {best["epoch"]} was the best by validation. The test split was not r
 
 The threshold was chosen on these same videos, so its own figure flatters. For honest figures see
 `metrics/<dataset>/evaluate.json`.
+
+## Audit of the splits
+{found}
 
 ## Limits
 Trained on the forgeries of one dataset. Forgeries of other kinds, other compression, other cameras and other groups of

@@ -17,6 +17,8 @@ from dfdetect.data.index import CropIndex, Videos, load_crops, load_videos, miss
 from dfdetect.data.sampler import EvalSampler, SamplerSettings, TrainSampler
 from dfdetect.detectors.base import Detector
 from dfdetect.errors import UserError
+from dfdetect.io.schemas import LEAKS
+from dfdetect.io.tables import read_json, read_table
 
 Index = CropIndex | SequenceIndex
 _NAMES = {0: "real", 1: "fake"}
@@ -32,6 +34,7 @@ class TrainData:
         val_frames: crops a validation video is judged by; None: all.
         sequence: how clips become sequences, for audio-visual detectors.
         counts: what there is, for metrics/train.json.
+        warnings: of the audit of the splits, for the model card.
     """
 
     train: CropDataset | SequenceDataset
@@ -40,6 +43,7 @@ class TrainData:
     val_frames: int | None
     sequence: SequenceSettings | None
     counts: dict[str, Any]
+    warnings: list[str]
 
     def train_sampler(self, batch_size: int, rank: int = 0, world: int = 1) -> TrainSampler:
         """The training's batches for one of `world` processes."""
@@ -108,10 +112,13 @@ def open_data(
         raise UserError(
             f"train.forgeries is {forgeries}, and {detector.name} is trained on no fakes of pictures: set it to given."
         )
-    halves = {split: _open_half(folder, detector, split, sequence) for split in ("train", "val")}
+    leaks = read_table(folder / "leaks.parquet", LEAKS, columns=["video_id", "dropped"]).to_pylist()
+    dropped = {row["video_id"] for row in leaks if row["dropped"]}
+    hint = f" {len(dropped)} videos are dropped as leaks: splits.on_leak, splits.leak_kinds." if dropped else ""
+    halves = {split: _open_half(folder, detector, split, dropped, sequence) for split in ("train", "val")}
     counts: dict[str, Any] = {}
     for split, index in halves.items():
-        _check_filled(index, split, folder, detector)
+        _check_filled(index, split, folder, detector, hint)
         index = index.of_videos(_usable(index.videos, split, detector, forgeries))
         counts[split] = _count(index)
         lacks_fakes = not (index.labels == 1).any()
@@ -121,7 +128,7 @@ def open_data(
             counts[split]["self_blended"] = _count_landmarks(index, landmarks)
             if forgeries == "self_blended" or not lacks_fakes or split == "val":
                 index = add_forgeries(index, landmarks)
-        _check_classes(index, split, folder, detector)
+        _check_classes(index, split, folder, detector, hint)
         halves[split] = index
     sampler = SamplerSettings(
         frames_per_video=recipe.frames_per_video,
@@ -140,11 +147,14 @@ def open_data(
         val_frames=recipe.val_frames_per_video,
         sequence=sequence,
         counts=counts,
+        warnings=read_json(Path("metrics") / folder.name / "audit.json")["warnings"],
     )
 
 
-def _open_half(folder: Path, detector: Detector, split: str, sequence: SequenceSettings | None) -> Index:
-    videos = load_videos(folder, detector.target, {split})
+def _open_half(
+    folder: Path, detector: Detector, split: str, dropped: set[str], sequence: SequenceSettings | None
+) -> Index:
+    videos = load_videos(folder, detector.target, {split}, without=dropped)
     if sequence is not None:
         return load_sequences(folder, videos, sequence)
     return load_crops(folder, videos, masks="mask" in detector.inputs)
@@ -167,11 +177,11 @@ def _usable(videos: Videos, split: str, detector: Detector, forgeries: Forgeries
     return videos.labels >= 0
 
 
-def _check_filled(index: Index, split: str, folder: Path, detector: Detector) -> None:
+def _check_filled(index: Index, split: str, folder: Path, detector: Detector, hint: str) -> None:
     """Stop before training when a half has nothing."""
     if len(index.videos) == 0:
         raise UserError(
-            f"{folder / 'splits.parquet'} has no video in `{split}`: see the splits section of params.yaml."
+            f"{folder / 'splits.parquet'} has no video in `{split}`: see the splits section of params.yaml.{hint}"
         )
     if len(index) == 0:
         reasons = ", ".join(f"{count} {reason}" for reason, count in missing_counts(index.missing).items())
@@ -182,7 +192,7 @@ def _check_filled(index: Index, split: str, folder: Path, detector: Detector) ->
         )
 
 
-def _check_classes(index: Index, split: str, folder: Path, detector: Detector) -> None:
+def _check_classes(index: Index, split: str, folder: Path, detector: Detector, dropped: str) -> None:
     """Stop before training when a half has one class alone."""
     needed = {0} if detector.trains_on == "real" else {0, 1}
     if lacking := needed - set(np.unique(index.labels).tolist()):
@@ -190,7 +200,7 @@ def _check_classes(index: Index, split: str, folder: Path, detector: Detector) -
         raise UserError(
             f"`{split}` of {folder} has no usable {_NAMES[min(lacking)]} video ({detector.target}): "
             f"{detector.name} needs {' and '.join(_NAMES[c] for c in sorted(needed))} ones in train and val."
-            f"{hint if lacking == {1} else ''}"
+            f"{hint if lacking == {1} else ''}{dropped}"
         )
 
 

@@ -123,7 +123,8 @@ def write_result(
     metrics["threshold"] = info.threshold.model_dump(mode="json")
     metrics["data"] = module.data.counts
     metrics["unreadable"] = _unreadable(module)
-    card = model_card(info, metrics, parameters=sum(p.numel() for p in module.detector.parameters()))
+    parameters = sum(p.numel() for p in module.detector.parameters())
+    card = model_card(info, metrics, parameters=parameters, warnings=module.data.warnings)
     bundle.save(folder, module.detector.state_dict(), info, card, validation=predictions)
     write_json(METRICS, metrics)
     return metrics

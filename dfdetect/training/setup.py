@@ -220,5 +220,5 @@ def packages() -> dict[str, str]:
 
 
 def artifact_files(folder: Path, names: list[str]) -> list[Path]:
-    """splits.parquet and the folders of some stages' tables."""
-    return [folder / "splits.parquet", *(folder / name for name in names)]
+    """splits.parquet, leaks.parquet and the folders of some stages' tables."""
+    return [folder / "splits.parquet", folder / "leaks.parquet", *(folder / name for name in names)]

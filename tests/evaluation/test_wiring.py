@@ -73,7 +73,7 @@ def test_the_page_follows_the_datasets_and_nothing_runs_twice(project: Path) -> 
     assert sorted(first[:-1]) == ["evaluate@one", "evaluate@two", "section@one", "section@two"]
     assert first[-1] == "report"
     assert reproduce() == []
-    (project / "metrics/two/splits.json").write_text("another warning\n")
+    (project / "metrics/two/audit.json").write_text("another warning\n")
     assert reproduce() == ["section@two", "report"]
     assert "another warning" in (project / "metrics/report.html").read_text()
     (project / "data/one/splits.parquet").write_text("another split\n")

@@ -51,7 +51,7 @@ RAW = {
 # All data stages in one process: each would import the same libraries anew.
 STAGES = """
 import runpy, sys
-for stage in ("download", "faces", "masks", "mouths", "mels", "splits"):
+for stage in ("download", "splits", "faces", "audit", "masks", "mouths", "mels"):
     sys.argv = [stage, "--dataset", "tiny"]
     try:
         runpy.run_module(f"stages.{stage}", run_name="__main__")

@@ -7,7 +7,6 @@ so that of the others those of crops alone go there.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -26,7 +25,10 @@ from dfdetect.datasets.sources.index import download
 from dfdetect.io.schemas import COVERAGE, FACES, MASKS, MELS, MOUTHS, SPLITS, VIDEOS
 from dfdetect.io.tables import Shards, read_json, read_table
 from dfdetect.runtime.video_stage import run_room
+from dfdetect.splits.assign import BY_GROUP
 from dfdetect.splits.build import build
+from dfdetect.splits.leaks import KINDS
+from stages.audit import audit
 from stages.faces import ROOM as FACES_ROOM
 from stages.masks import ROOM as MASKS_ROOM
 from stages.mels import ROOM as MELS_ROOM
@@ -34,7 +36,7 @@ from stages.mouths import ROOM as MOUTHS_ROOM
 
 ROOT = Path(__file__).parents[2]
 BY_DVC = "fakeavceleb"
-STAGES = ("download", "faces", "masks", "mouths", "mels", "splits")
+STAGES = ("download", "faces", "masks", "mouths", "mels", "splits", "audit")
 FRAMES, MOUTHS_A_CLIP = 2, 4
 
 
@@ -50,7 +52,8 @@ class Miniature:
     splits: dict[str, tuple[int, int]]
     sound: bool = True
     cropped: bool = False
-    official: tuple[str, str] = ("by unit", "by unit")  # how test and validation came about
+    leaks: frozenset[str] = frozenset()  # kinds; of face swaps, few people lend many others a face
+    official: tuple[str, str] = (BY_GROUP, BY_GROUP)  # how test and validation came about
 
 
 MINIATURES = {
@@ -59,20 +62,22 @@ MINIATURES = {
         3,
         dict.fromkeys(("RealVideo-RealAudio", "RealVideo-FakeAudio", "FakeVideo-RealAudio", "FakeVideo-FakeAudio"), 3),
         {"train": (1, 3), "val": (1, 3), "test": (1, 3)},
+        leaks=frozenset({"source_identity"}),
     ),
     # a person's two fakes stay with their original; two people in the training parts, two in the labelled test set
     "dfdc": Miniature(
         4,
         {"real": 4, "fake": 8},
         {"train": (1, 2), "val": (1, 2), "test": (2, 4)},
-        official=("official", "by unit"),
+        official=("official", BY_GROUP),
     ),
     # three celebrities and one person of YouTube-real
     "celebdf": Miniature(
         4,
         {"Celeb-real": 3, "Celeb-synthesis": 3, "YouTube-real": 1},
         {"train": (1, 1), "val": (1, 1), "test": (2, 1)},
-        official=("official", "by unit"),
+        official=("official", BY_GROUP),
+        leaks=frozenset({"source_identity"}),
     ),
     # one pair of people a split, each forged by four methods; no sound
     "faceforensics": Miniature(
@@ -95,7 +100,8 @@ MINIATURES = {
         {"train": (1, 1), "val": (1, 1), "test": (2, 1)},
         sound=False,
         cropped=True,
-        official=("official", "by unit"),
+        official=("official", BY_GROUP),
+        leaks=frozenset({"source_identity"}),
     ),
 }
 
@@ -151,6 +157,7 @@ def test_every_layout_goes_through_the_data_stages(layout: str) -> None:
     download(dataset, params.dataset(dataset), params.engine)
     run_room(FACES_ROOM, dataset, params.faces_of(dataset), params.engine)
     build(dataset, params.dataset(dataset), params.splits)
+    audit(dataset, params.dataset(dataset), params.splits)
     if not MINIATURES[layout].cropped:
         _check_videos(dataset, MINIATURES[layout])
         _check_faces(dataset, MINIATURES[layout])
@@ -239,12 +246,12 @@ def _check_splits(dataset: str, mini: Miniature) -> None:
     assert counted == {(split, label): n for split, both in mini.splits.items() for label, n in enumerate(both)}, (
         dataset
     )
-    assert (metrics["policy"]["test"], metrics["policy"]["val"]) == mini.official, dataset
-    assert {split: counts["videos"] for split, counts in metrics["splits"].items()} == {
-        split: sum(both) for split, both in mini.splits.items()
-    }, dataset
-    assert metrics["warnings"] == [], dataset
-    assert metrics["duplicate_files"]["groups"] == 0, dataset
-    audit = Path("metrics", dataset, "audit.md").read_text()
-    assert f"| videos | {' | '.join(str(sum(mini.splits[name])) for name in ('train', 'val', 'test'))} |" in audit
-    assert json.dumps(metrics) == json.dumps(metrics, allow_nan=False)
+    assert {split: metrics[split] for split in mini.splits} == {split: sum(both) for split, both in mini.splits.items()}
+    policy = read_json(Path("metrics", dataset, "details", "splits.json"))["policy"]
+    assert (policy["test"], policy["val"]) == mini.official, dataset
+    found = _metrics(dataset, "audit")
+    assert {kind for kind in KINDS if found[kind]} == mini.leaks, (dataset, found["warnings"])
+    assert found["warnings"] == metrics["warnings"], dataset
+    assert bool(found["warnings"]) == bool(mini.leaks), dataset
+    page = Path("metrics", dataset, "audit.md").read_text()
+    assert f"| videos | {' | '.join(str(sum(mini.splits[name])) for name in ('train', 'val', 'test'))} |" in page

@@ -22,6 +22,7 @@ from dfdetect.io.schemas import COVERAGE, MELS, MOUTHS, SPLITS, VIDEOS
 from dfdetect.io.tables import Shards, read_json, read_table
 from dfdetect.runtime.video_stage import run_room
 from dfdetect.splits.build import build
+from stages.audit import audit
 from stages.faces import ROOM as FACES_ROOM
 from stages.masks import ROOM as MASKS_ROOM
 from stages.mels import ROOM as MELS_ROOM
@@ -123,6 +124,7 @@ def _all_data_stages(clips: Path, *, frames: int, mouths: int) -> None:
     run_room(MOUTHS_ROOM, "mine", MouthsParams(parts=mouths, frames_per_part=1), engine)
     run_room(MELS_ROOM, "mine", MelsParams(), engine)
     build("mine", entry, SplitsParams())
+    audit("mine", entry, SplitsParams())
 
 
 def _by_id(name: str, schema: Any) -> dict[str, dict[str, Any]]:

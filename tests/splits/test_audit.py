@@ -1,144 +1,208 @@
+"""The audit stage: every leak is a warning in the metrics, on the terminal and on the page; what drop and fail do."""
+
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 
-from dfdetect.config.params import SplitsParams
-from dfdetect.datasets.layout import OfficialPart
+from dfdetect.config.params import DatasetParams, LeakKind, SplitsParams
 from dfdetect.errors import UserError
-from dfdetect.splits.audit import counts, official_counts, shared_people
-from dfdetect.splits.leaks import EXCLUDED, act, find_leaks
-from dfdetect.splits.near import Frames
-from tests.splits.tables import row
+from dfdetect.io.schemas import FACES, LEAKS, SPLITS, VIDEOS
+from dfdetect.io.tables import ShardWriter, from_rows, read_json, read_table, write_json, write_table
+from dfdetect.splits.build import build
+from dfdetect.splits.leaks import KINDS
+from stages import audit as stage
+from stages.audit import audit
+from tests.datasets import trees
+from tests.splits.tables import Rows, row
+from tests.splits.test_leaks import PLANTED
 
-PARTS = (OfficialPart({"category": "Celeb-real"}, 4, {"train": 3, "test": 1}),)
-
-
-def celeb(splits: str) -> list[dict[str, object]]:
-    names = {"r": "train", "t": "test"}
-    return [row(f"v{n}", 0, category="Celeb-real", official_split=names[s]) for n, s in enumerate(splits)]
-
-
-def test_a_whole_part_with_its_official_split_passes() -> None:
-    (found,) = official_counts(celeb("rrrt"), PARTS, "x")
-    assert (found["expected"], found["found"], found["whole"]) == (4, 4, True)
+# kind -> columns of a train and a test video, and the hash of their only frame
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {**PLANTED, "frame": ({"hash": 1}, {"hash": 3})}
 
 
-def test_a_whole_part_with_another_split_stops() -> None:
-    with pytest.raises(UserError, match=r"datasets\.x: all 4 videos with category Celeb-real .*'test': 2"):
-        official_counts(celeb("rrtt"), PARTS, "x")
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-def test_a_part_that_is_not_whole_is_reported() -> None:
-    (found,) = official_counts(celeb("rrt"), PARTS, "x")
-    assert (found["found"], found["whole"]) == (3, False)
-    assert official_counts([row("a", 0, category="other")], PARTS, "x") == []
+def entry(layout: str = "dfdc") -> DatasetParams:
+    return trees.entry(layout)
 
 
-def test_counts_by_column() -> None:
-    rows = [
-        row("a", 0, category="A", identity="x"),
-        row("b", 1, category="B"),
-        row("c", None),
-        row("d", 1, category="B"),
-    ]
-    found = counts(rows, {"a": "train", "b": "train", "c": "test", "d": "train"})
-    assert found["train"]["videos"] == 3
-    assert found["train"]["label"] == {"0": 1, "1": 2}
-    assert found["train"]["category"] == {"A": 1, "B": 2}
-    assert found["train"]["fake_share"] == 0.6667
-    assert found["train"]["identities"] == 1
-    assert (found["test"]["fake_share"], found["test"]["label"]) == (None, {"null": 1})
+def made(kind: str) -> None:
+    """A dataset, split by its official lists, in which one train video shares one thing with one test video."""
+    rows: Rows = []
+    hashes = {}
+    for split in ("train", "val", "test"):
+        for n in range(4):
+            name = f"{split}{n}"
+            rows.append(row(name, n % 2, official_split=split))
+            hashes[name] = (len(rows) * 0x9E3779B97F4A7C15) % 2**64
+    first, second = CASES[kind]
+    for name, columns in (("train3", first), ("test3", second)):
+        hashes[name] = columns.get("hash", hashes[name])
+        (target,) = [item for item in rows if item["video_id"] == name]
+        target.update({key: value for key, value in columns.items() if key != "hash"})
+        if target["original_id"] == "t":
+            target["original_id"] = "test3"
+    write(rows, hashes)
 
 
-def test_people_in_two_splits_are_counted_by_what_they_do() -> None:
-    rows = [
-        row("a", identity="x"),
-        row("b", 1, identity="y", source_identity="z"),
-        row("c", identity="x"),
-        row("d", 1, identity="w", source_identity="y", original_id="o"),
-        row("e", identity="v"),
-        row("f", 1, original_id="o"),
-    ]
-    split = {"a": "train", "b": "train", "c": "test", "d": "test", "e": "test", "f": "train"}
-    shared = shared_people(rows, split)
-    assert shared["unknown"] == 1
-    both = shared["train-test"]
-    assert (both["identities"], both["share"], both["examples"], both["videos"]) == (1, 0.3333, ["x"], 1)
-    assert both["videos_by_any_role"] == 2  # c shows x; d carries y's face
-    assert both["originals"] == 1
+def write(rows: Rows, hashes: dict[str, int]) -> None:
+    write_table(Path("data/x/videos.parquet"), from_rows(rows, VIDEOS), VIDEOS)
+    write_json(Path("metrics/x/download.json"), {"layout": {"missing": {"count": 2, "examples": ["a.mp4", "b.mp4"]}}})
+    with ShardWriter(Path("data/x/faces"), FACES) as writer:
+        for name, phash in hashes.items():
+            writer.write(from_rows([{"video_id": name, "frame_index": 0, "image": b"x", "phash": phash}], FACES))
 
 
-ROWS = [row(name, int(name[-1]) % 2) for name in ("r0", "r1", "r2", "v3", "t4", "t5")]
-SPLIT = {"r0": "train", "r1": "train", "r2": "train", "v3": "val", "t4": "test", "t5": "test"}
+def run(kinds: tuple[LeakKind, ...] = KINDS, **params: Any) -> dict[str, Any]:
+    settings = SplitsParams.model_validate({"leak_kinds": list(kinds), **params})
+    build("x", entry(), settings)
+    return audit("x", entry(), settings)
 
 
-def frames(hashes: dict[int, list[int]]) -> Frames:
-    items = [(video, frame, value) for video, values in hashes.items() for frame, value in enumerate(values)]
-    video, frame, phash = zip(*items, strict=True)
-    return Frames(np.array(video), np.array(frame), np.array(phash, np.uint64))
+def leaks() -> Rows:
+    return read_table(Path("data/x/leaks.parquet"), LEAKS).to_pylist()
 
 
-def test_equal_files_in_two_splits() -> None:
-    rows = [dict(item) for item in ROWS]
-    rows[1]["sha256"] = rows[4]["sha256"] = "same"
-    rows[2]["sha256"] = rows[3]["sha256"] = "other"
-    leaks = find_leaks(rows, SPLIT, None, 2)
-    assert leaks.leaking == {"r1": "the same file as t4 (test)", "r2": "the same file as v3 (val)"}
-    assert (leaks.files["groups"], leaks.files["groups_across_splits"], leaks.files["groups_with_both_labels"]) == (
-        2,
-        2,
-        2,
-    )
-    assert leaks.files["examples"] == [["r1", "t4"], ["r2", "v3"]]
-    assert leaks.frames is None
+@pytest.mark.parametrize("kind", CASES)
+def test_a_leak_of_any_kind_is_a_warning(kind: str) -> None:
+    made(kind)
+    metrics = run()
+    assert metrics[kind] == metrics["leaking_videos"] == 1
+    assert metrics["dropped_videos"] == 0
+    assert any("train3 and test3" in warning for warning in metrics["warnings"])
+    assert read_json(Path("metrics/x/audit.json")) == metrics
+    told = {(item["video_id"], item["other_id"], item["dropped"]) for item in leaks() if item["kind"] == kind}
+    assert told == {("train3", "test3", False)}
+    page = Path("metrics/x/audit.md").read_text()
+    assert all(warning in page for warning in metrics["warnings"])
+    assert f"### {kind}: test with train" in page
 
 
-def test_files_that_cannot_be_probed_are_no_duplicates() -> None:
-    rows = [{**item, "sha256": "empty", "status": "unreadable"} for item in ROWS]
-    assert find_leaks(rows, SPLIT, None, 2).leaking == {}
+@pytest.mark.parametrize("kind", [kind for kind in CASES if kind != "frame"])
+def test_splits_warns_before_any_face_is_found(kind: str) -> None:
+    made(kind)
+    metrics = build("x", entry(), SplitsParams())
+    assert any("train3 and test3" in warning for warning in metrics["warnings"])
+    assert read_json(Path("metrics/x/splits.json"))["warnings"] == metrics["warnings"]
 
 
-def test_near_frames_in_two_splits() -> None:
-    hashes = {
-        0: [0xFFFF0000FFFF0000, 1],
-        1: [0xAAAA],
-        3: [1 << 40],
-        4: [3, 0x5555 << 20],
-        5: [0xFFFF0000FFFF0000 ^ 0b11],
-    }
-    leaks = find_leaks(ROWS, SPLIT, frames(hashes), 2)
-    assert leaks.frames is not None
-    both = leaks.frames["train-test"]
-    assert (both["pairs"], both["frames_in_train"], both["frames_in_test"]) == (2, 2, 2)
-    assert (both["videos_in_train"], both["videos_in_test"]) == (1, 2)
-    assert both["examples"] == [
-        {"video_id": "r0", "frame_index": 0, "near_video_id": "t5", "near_frame_index": 0, "bits": 2}
-    ]
-    assert leaks.frames["train-val"]["pairs"] == 1  # 1 and 1 << 40 differ in two bits
-    assert leaks.leaking == {"r0": "frames near-equal to some in test"}
+@pytest.mark.parametrize("kind", CASES)
+def test_drop_leaves_the_train_video_out_whatever_the_kind(kind: str) -> None:
+    made(kind)
+    metrics = run(on_leak="drop")
+    assert metrics["dropped_videos"] == 1
+    assert {item["video_id"] for item in leaks() if item["dropped"]} == {"train3"}
+    assert "1 train videos are left out as leaks (splits.on_leak: drop)" in metrics["warnings"]
+    rows = read_table(Path("data/x/splits.parquet"), SPLITS).to_pylist()
+    assert {item["video_id"]: item["split"] for item in rows}["test3"] == "test"
 
 
-@pytest.mark.parametrize(("policy", "left"), [("report", "train"), ("drop", EXCLUDED)])
-def test_what_on_leak_does(policy: str, left: str) -> None:
-    rows = [dict(item) for item in ROWS]
-    rows[1]["sha256"] = rows[4]["sha256"] = "same"
-    rows[3]["sha256"] = rows[5]["sha256"] = "other"
-    split = dict(SPLIT)
-    taken = act(find_leaks(rows, split, None, 2), split, SplitsParams(on_leak=policy), "x")  # type: ignore[arg-type]
-    assert taken == ({"train": 1, "val": 1} if policy == "drop" else {})
-    assert split["r1"] == left
-    assert (split["t4"], split["t5"]) == ("test", "test")
+@pytest.mark.parametrize("kind", CASES)
+def test_fail_stops_whatever_the_kind_and_leaves_the_figures(kind: str) -> None:
+    made(kind)
+    with pytest.raises(UserError, match=rf"datasets\.x: 1 train videos leak (.|\n)*\n  train3: {kind} .*test3"):
+        run(on_leak="fail")
+    assert read_json(Path("metrics/x/audit.json"))[kind] == 1
+    assert {item["video_id"] for item in leaks()} == {"train3"}
 
 
-def test_fail_names_the_first_leaks() -> None:
-    rows = [dict(item) for item in ROWS]
-    rows[1]["sha256"] = rows[4]["sha256"] = "same"
-    with pytest.raises(UserError, match=r"datasets\.x: 1 videos leak.*\n  r1: the same file as t4 \(test\)"):
-        act(find_leaks(rows, SPLIT, None, 2), dict(SPLIT), SplitsParams(on_leak="fail"), "x")
+@pytest.mark.parametrize("policy", ["drop", "fail"])
+def test_kinds_that_are_not_named_are_only_told(policy: str) -> None:
+    made("identity")
+    metrics = run(kinds=("file", "frame"), on_leak=policy)
+    assert (metrics["identity"], metrics["dropped_videos"]) == (1, 0)
+    assert len(metrics["warnings"]) == 1
 
 
-def test_without_leaks_fail_passes(tmp_path: Path) -> None:
-    assert act(find_leaks(ROWS, SPLIT, None, 2), dict(SPLIT), SplitsParams(on_leak="fail"), str(tmp_path)) == {}
+def test_without_leaks_nothing_is_told_dropped_or_stopped() -> None:
+    made("frame")
+    for policy in ("report", "drop", "fail"):
+        metrics = run(on_leak=policy, near_duplicate_bits=0)
+        assert (metrics["leaking_videos"], metrics["warnings"], leaks()) == (0, [], [])
+
+
+def test_a_validation_video_gives_way_to_test() -> None:
+    rows = [row(f"{split}{n}", n % 2, official_split=split) for split in ("train", "val", "test") for n in range(2)]
+    rows[2]["sha256"] = rows[4]["sha256"] = "same"
+    write(rows, {})
+    metrics = run(on_leak="drop")
+    assert [(item["video_id"], item["dropped"]) for item in leaks()] == [("val0", True)]
+    assert "1 val videos are left out as leaks (splits.on_leak: drop)" in metrics["warnings"]
+
+
+def test_the_terminal_has_every_warning(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    made("original")
+    params = {"run": {"datasets": ["x"]}, "datasets": {"x": entry().model_dump(mode="json")}}
+    build("x", entry(), SplitsParams())
+    monkeypatch.setattr(stage, "load", lambda: _Loaded(params["run"]["datasets"]))
+    monkeypatch.setattr(sys, "argv", ["audit"])
+    stage.main()
+    out = capsys.readouterr().out
+    assert "audit x: 1 videos leak, 0 of them left out" in out
+    assert "audit x: warning: 1 of 4 originals in test, or forgeries of them, are also in train" in out
+
+
+class _Loaded:
+    def __init__(self, datasets: list[str]) -> None:
+        self.run = type("Run", (), {"datasets": datasets})
+        self.splits = SplitsParams()
+
+    def dataset(self, _name: str) -> DatasetParams:
+        return entry()
+
+
+def test_the_page_can_be_read() -> None:
+    made("file")
+    run()
+    page = Path("metrics/x/audit.md").read_text()
+    for line in (
+        "Test: official. Validation: official.",
+        "| videos | 4 | 4 | 4 |",
+        "| share of fakes | 50.0% | 50.0% | 50.0% |",
+        "| picture fake | 2 | 2 | 2 |",
+        "| missing | 2 | `a.mp4`, `b.mp4` |",
+        "|  | test with train and val | val with train |",
+        "| file | 1 of 4 | 0 |",
+        "| frame | 0 | 0 |",
+        "| `train3` | `test3` | `same` |",
+    ):
+        assert line in page, line
+    assert "None" not in page
+
+
+def test_the_bytes_are_the_same_from_run_to_run() -> None:
+    made("identity")
+    contents = []
+    for _ in range(2):
+        run()
+        contents.append(
+            [Path(name).read_bytes() for name in ("data/x/leaks.parquet", "metrics/x/audit.json", "metrics/x/audit.md")]
+        )
+    assert contents[0] == contents[1]
+
+
+def test_what_is_missing_is_named() -> None:
+    made("file")
+    with pytest.raises(UserError, match=r"data/x/splits\.parquet"):
+        audit("x", entry(), SplitsParams())
+    build("x", entry(), SplitsParams())
+    Path("data/x/faces").rename("data/x/elsewhere")
+    with pytest.raises(UserError, match="data/x/faces is missing"):
+        audit("x", entry(), SplitsParams())
+
+
+def test_splits_of_other_videos_are_refused() -> None:
+    made("file")
+    build("x", entry(), SplitsParams())
+    write([row("another")], {})
+    with pytest.raises(UserError, match=r"does not name the videos of videos\.parquet"):
+        audit("x", entry(), SplitsParams())

@@ -15,6 +15,8 @@ import yaml
 from dfdetect.config.params import load
 from dfdetect.config.recipe import Recipe
 from dfdetect.errors import UserError
+from dfdetect.io.schemas import LEAKS
+from dfdetect.io.tables import from_rows, write_table
 from dfdetect.training.failures import LossWatch, explained
 from dfdetect.training.fit import _PRECISION
 from dfdetect.training.module import Training
@@ -63,6 +65,27 @@ def test_one_class_only(project: Path, write_params: Write, split: str, lacking:
 def test_empty_split(project: Path, write_params: Write) -> None:
     rewrite(project, clips(val=0))
     stops(write_params, r"splits\.parquet has no video in `val`")
+
+
+def test_a_split_of_leaks_only(project: Path, write_params: Write) -> None:
+    kept = {"kind": "file", "shared": "x", "other_id": "t", "other_split": "test", "official": False, "dropped": True}
+    for gone, said in (
+        (clips(train=0, test=0), "has no video in `val`.* 8 videos are dropped as leaks"),
+        (
+            [clip for clip in clips() if clip.split == "val" and clip.visual_label],
+            "no usable fake.* 4 videos are dropped",
+        ),
+    ):
+        rows = [{"video_id": clip.video_id, "split": "val", **kept} for clip in gone]
+        write_table(project / "data/made/leaks.parquet", from_rows(rows, LEAKS), LEAKS)
+        stops(write_params, said)
+
+
+def test_no_audit(project: Path, write_params: Write) -> None:
+    (project / "metrics/made/audit.json").unlink()
+    stops(write_params, r"metrics/made/audit\.json is missing: run the stage that writes it")
+    (project / "data/made/leaks.parquet").unlink()
+    stops(write_params, r"data/made/leaks\.parquet is missing")
 
 
 def test_no_masks(project: Path, write_params: Write) -> None:

@@ -18,8 +18,8 @@ from dfdetect.config.params import load
 from dfdetect.data import encoded
 from dfdetect.errors import UserError
 from dfdetect.inference import saved_model as bundle
-from dfdetect.io.schemas import PREDICTIONS, SPLITS
-from dfdetect.io.tables import read_table
+from dfdetect.io.schemas import LEAKS, PREDICTIONS, SPLITS
+from dfdetect.io.tables import from_rows, read_table, write_json, write_table
 from dfdetect.training.run import train
 from tests.training import tiny  # noqa: F401  # registers the detector
 
@@ -43,7 +43,7 @@ def test_learns_and_writes_a_bundle(project: Path, write_params: Write) -> None:
     assert info.detector == "tiny"
     assert info.image_size == 32
     assert info.preprocess["faces"]["frames_per_video"] == 22
-    assert set(info.data) == {"data/made/splits.parquet", "data/made/faces"}
+    assert set(info.data) == {"data/made/splits.parquet", "data/made/leaks.parquet", "data/made/faces"}
     assert not detector.training
     assert "The test split was not read" in (project / "models/detector/README.md").read_text()
     files = {path.name for path in (project / "models/detector").iterdir()}
@@ -108,6 +108,27 @@ def test_the_test_split_is_never_read(project: Path, write_params: Write, monkey
     seen = {pq.ParquetFile(parts[part]).read_row_group(group, ["video_id"])[0][0].as_py() for part, group in read}
     splits = read_table(project / "data/made/splits.parquet", SPLITS)
     assert seen == set(splits.filter(pc.field("split") != "test").column("video_id").to_pylist())
+
+
+def test_dropped_leaks_are_left_out_and_the_model_card_has_every_warning(project: Path, write_params: Write) -> None:
+    listed = [
+        leak("train/clip000.mp4", dropped=True),
+        leak("train/clip001.mp4", dropped=False),
+        leak("val/clip002.mp4"),
+    ]
+    write_table(project / "data/made/leaks.parquet", from_rows(listed, LEAKS), LEAKS)
+    write_json(project / "metrics/made/audit.json", {"warnings": ["one leak", "another leak"]})
+    metrics = run(write_params, epochs=1)
+    assert metrics["data"]["train"]["videos"] == {"real": 3, "fake": 4}
+    assert metrics["data"]["val"]["videos"] == {"real": 4, "fake": 3}
+    validation = read_table(project / "models/detector/validation.parquet", PREDICTIONS)
+    assert "val/clip002.mp4" not in validation.column("video_id").to_pylist()
+    assert "## Audit of the splits\n- one leak\n- another leak\n" in (project / "models/detector/README.md").read_text()
+
+
+def leak(video_id: str, *, dropped: bool = True) -> dict[str, Any]:
+    ids = {"video_id": video_id, "split": video_id.split("/")[0], "other_id": "test/clip000.mp4", "other_split": "test"}
+    return {**ids, "kind": "file", "shared": "hash", "official": False, "dropped": dropped}
 
 
 @pytest.mark.usefixtures("project")

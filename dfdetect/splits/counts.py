@@ -1,8 +1,8 @@
-"""The audit of a split: how many of what, the official counts, and which people pass from one split to another."""
+"""How many videos of what each split has, and whether the official counts are met."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,13 +12,11 @@ from dfdetect.errors import UserError
 Row = Mapping[str, Any]
 Split = Mapping[str, str]
 
-# Pairs of splits between which nothing should pass: the first is the one that has to give way.
-PAIRS = (("train", "test"), ("val", "test"), ("train", "val"))
 _COUNTED = ("label", "visual_label", "category", "method", "compression")
 
 
 def counts(rows: Sequence[Row], split: Split) -> dict[str, Any]:
-    """Videos a split, and within each by label, visual label, category, method and compression.
+    """Videos per split, and within each by label, visual label, category, method and compression.
 
     Args:
         rows: of videos.parquet.
@@ -45,7 +43,7 @@ def official_counts(rows: Sequence[Row], parts: Iterable[OfficialPart], dataset:
     """Compare the official counts with those found.
 
     Returns:
-        One entry a part that is there, at least in part: what was expected and found, and whether it is whole.
+        One entry per part that is there, at least in part: what was expected and found, and whether it is whole.
     Raises:
         UserError: a part is whole and its official split has other counts.
     """
@@ -73,39 +71,3 @@ def official_counts(rows: Sequence[Row], parts: Iterable[OfficialPart], dataset:
             }
         )
     return found
-
-
-def shared_people(rows: Sequence[Row], split: Split) -> dict[str, Any]:
-    """Identities and originals that occur in two splits.
-
-    `identities` counts people seen in both. `videos_by_any_role` counts videos of the second split in which someone is
-    seen, or lent face or voice, who also is or does so in the first: a face swap carries two people.
-
-    Returns:
-        {"unknown": videos without an identity, "train-test": {...}, "val-test": {...}, "train-val": {...}}.
-    """
-    seen: dict[str, set[str]] = defaultdict(set)
-    any_role: dict[str, set[str]] = defaultdict(set)
-    originals: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        name = split[row["video_id"]]
-        seen[name] |= {row["identity"]} - {None}
-        any_role[name] |= _people(row)
-        originals[name].add(row["original_id"] or row["video_id"])
-    result: dict[str, Any] = {"unknown": sum(row["identity"] is None for row in rows)}
-    for first, second in PAIRS:
-        own = [row for row in rows if split[row["video_id"]] == second]
-        both = seen[first] & seen[second]
-        result[f"{first}-{second}"] = {
-            "identities": len(both),
-            "share": round(len(both) / len(seen[second]), 4) if seen[second] else None,
-            "examples": sorted(both)[:10],
-            "videos": sum(row["identity"] in both for row in own),
-            "videos_by_any_role": sum(not _people(row).isdisjoint(any_role[first]) for row in own),
-            "originals": len(originals[first] & originals[second]),
-        }
-    return result
-
-
-def _people(row: Row) -> set[str]:
-    return {row["identity"], row["source_identity"]} - {None}
