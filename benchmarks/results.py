@@ -24,6 +24,7 @@ from benchmarks.measure import peak_mb
 from dfdetect.config.params import load
 from dfdetect.detectors import registry
 from dfdetect.errors import UserError, run_cli
+from dfdetect.evaluation.caveats import reasons, too_few, with_interval
 from dfdetect.runtime.threads import cpu_count, tune_allocator
 
 DOCUMENT = Path("docs/results.md")
@@ -42,9 +43,9 @@ RUNS[SPEECH] = [
 
 INTRODUCTION = """# Results
 
-Written by `make results`: every detector, trained on the drawn sample as params.yaml says and judged on it and on data
-with another look. They show that each detector learns and is judged rightly; what it is worth on real forgeries, only
-a real dataset tells."""
+Written by `make results`: every detector, trained on the synthetic sample as params.yaml says and evaluated on it and
+on data with another look. They show that each detector learns and is evaluated correctly; how it performs on real
+forgeries, only a real dataset tells."""
 ACCURACY = """Video-level AUC on test videos, with 95 % bootstrap intervals over videos. `visual_label`: is the picture
 manipulated; `label`: is anything, sound included."""
 SPEECH_WORDS = """The sample has 15 real clips to train on, too few for a detector that learns from real clips alone.
@@ -116,29 +117,28 @@ def figures(revision: str, dataset: str) -> dict[str, Any]:
     return found
 
 
-def with_interval(value: float | None, bounds: list[float] | None) -> str:
-    """`0.912 [0.850, 0.960]`."""
-    if value is None:
-        return "undefined"
-    return f"{value:.3f}" + (f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else "")
-
-
 def accuracy_table(found: dict[str, str], datasets: list[str]) -> list[str]:
     """A row a detector, a column a dataset: video AUC with its interval."""
     lines = [
-        "| detector | judged against | epochs | " + " | ".join(f"{name}: video AUC" for name in datasets) + " |",
+        "| detector | target | epochs | " + " | ".join(f"{name}: video AUC" for name in datasets) + " |",
         "|---|---|---|" + "---|" * len(datasets),
     ]
     for name, revision in found.items():
         cells = []
-        judged = ""
+        target = ""
         for dataset in datasets:
             evaluated = figures(revision, dataset)
-            judged = evaluated["judged_against"]
-            bounds = next(value for key, value in evaluated.items() if key.startswith("interval_"))
-            cells.append(with_interval(evaluated["video"]["auc"], bounds["video"].get("auc")))
+            target = evaluated["target"]
+            few = too_few(evaluated["coverage"]["real"], evaluated["coverage"]["fake"])
+            why = reasons(evaluated)
+            value = with_interval(
+                evaluated["video"]["auc"],
+                evaluated["ci"]["video"]["auc"],
+                why.get("video.auc") or why.get("ci.video.auc"),
+            )
+            cells.append(f"{value}; {few}" if few else value)
         epochs = json.loads(git("show", f"{revision}:metrics/train.json"))["epochs"]
-        lines.append(f"| `{name}` | `{judged}` | {epochs} | " + " | ".join(cells) + " |")
+        lines.append(f"| `{name}` | `{target}` | {epochs} | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -147,13 +147,13 @@ def category_table(found: dict[str, str], dataset: str) -> list[str]:
     lines: list[str] = []
     for name, revision in found.items():
         evaluated = figures(revision, dataset)
-        if evaluated["judged_against"] != "label":
+        if evaluated["target"] != "label":
             continue
         for category, row in evaluated["by_category"].items():
             if row["fake"]:
-                lines.append(
-                    f"| `{name}` | {category} | {row['fake']} | {with_interval(row['auc'], row['auc_interval'])} |"
-                )
+                why = reasons(evaluated).get(f"by_category.{category}.ci.auc")
+                value = with_interval(row["auc"], row["ci"]["auc"], why)
+                lines.append(f"| `{name}` | {category} | {row['fake']} | {value} |")
     head = ["| detector | category | videos | video AUC |", "|---|---|---|---|"]
     return head + lines if lines else []
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from dfdetect.config.params import load
 from dfdetect.errors import run_cli
 
 
 def main() -> None:
-    """Judge on one dataset or on all of run.datasets; or write the report."""
+    """Evaluate on one dataset or on all of run.datasets; or write the report."""
     parser = argparse.ArgumentParser(prog="python -m stages.evaluate", description=__doc__)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--dataset", help="a name under `datasets` in params.yaml; all of run.datasets by default")
     what.add_argument("--section", metavar="NAME", help="write a dataset's section of the report, after --dataset")
     what.add_argument(
-        "--report", action="store_true", help="write metrics/generalisation.json and report.html from the sections"
+        "--report", action="store_true", help="write metrics/cross_dataset.json and report.html from the sections"
     )
     asked = parser.parse_args()
     params = load()
@@ -31,6 +30,7 @@ def main() -> None:
 
         print(f"report: {write_report(params)}")
         return
+    from dfdetect.evaluation.caveats import lines
     from dfdetect.evaluation.score_dataset import evaluate
     from dfdetect.runtime.threads import tune_allocator
 
@@ -38,18 +38,7 @@ def main() -> None:
     if asked.dataset:
         params.dataset(asked.dataset)
     for name in [asked.dataset] if asked.dataset else params.run.datasets:
-        print(_summary(name, evaluate(name, params.evaluate)))
-
-
-def _summary(name: str, figures: dict[str, Any]) -> str:
-    covered, video = figures["coverage"], figures["video"]
-    scored = f"evaluate {name}: {covered['scored']} of {covered['videos']} test videos scored"
-    if video["auc"] is None:
-        reasons = [item["reason"] for item in figures["undefined"] if item["figure"] == "video.auc"]
-        return f"{scored}; video AUC undefined: {', '.join(reasons)}"
-    bounds = next(value for key, value in figures.items() if key.startswith("interval_"))["video"]["auc"]
-    interval = f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""
-    return f"{scored}; video AUC {video['auc']:.3f}{interval}, ACC {video['acc']:.3f}, EER {video['eer']:.3f}"
+        print("evaluate " + "\n".join(lines(name, evaluate(name, params.evaluate))))
 
 
 if __name__ == "__main__":

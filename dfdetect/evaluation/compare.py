@@ -13,6 +13,7 @@ import pyarrow as pa
 from dfdetect.config.params import EvaluateParams, load
 from dfdetect.errors import UserError
 from dfdetect.evaluation.bootstrap import MIN_VIDEOS, distribution, interval, p_value, separated
+from dfdetect.evaluation.caveats import too_few
 from dfdetect.evaluation.metrics import Figures, Sample, undefined
 from dfdetect.evaluation.predictions import read_predictions, select
 
@@ -51,7 +52,7 @@ def compare(first: pa.Table, second: pa.Table, params: EvaluateParams) -> dict[s
     differ = [video_id for video_id in both if rows[0][video_id]["label"] != rows[1][video_id]["label"]]
     if differ:
         raise UserError(
-            f"the predictions disagree on the label of {differ[0]} ({len(differ)} in all): the detectors are judged "
+            f"the predictions disagree on the label of {differ[0]} ({len(differ)} in all): the detectors are evaluated "
             "against different labels (picture alone, or picture and sound) and cannot be compared."
         )
     labels = np.array([rows[0][video_id]["label"] for video_id in both])
@@ -73,6 +74,7 @@ def compare(first: pa.Table, second: pa.Table, params: EvaluateParams) -> dict[s
         "confidence": params.confidence,
         "resamples": params.resamples,
         "no_interval": f"fewer than {MIN_VIDEOS} videos of a class are too few for intervals" if few else None,
+        "too_few": too_few(*counts),
         "figures": {
             name: _row(
                 name, values[0][name], values[1][name], None if few else _drawn(name, drawn), min(counts), params
@@ -113,6 +115,7 @@ def in_words(found: dict[str, Any]) -> str:
         f"B: {b}  {found.get('b', '')}",
         f"{found['videos']} videos of both; left out: {left_out['a']} of A's, {left_out['b']} of B's labelled videos; "
         f"{found['resamples']} resamples",
+        *([found["too_few"]] if found["too_few"] else []),
         "",
         f"{'figure':18}{'A':>9}{'B':>9}{'B - A':>9}   {found['confidence']:.0%} interval       p",
     ]
@@ -120,7 +123,9 @@ def in_words(found: dict[str, Any]) -> str:
         if row["a"] is None:
             lines.append(f"{name:18}{'undefined: ' + row['reason']:>30}")
             continue
-        bounds = "undefined" if row["low"] is None else f"[{row['low']:+.4f}, {row['high']:+.4f}]"
+        bounds = "undefined" if found["no_interval"] else "undefined in most resamples"
+        if row["low"] is not None:
+            bounds = f"[{row['low']:+.4f}, {row['high']:+.4f}]"
         p = "" if row["p"] is None else f"{row['p']:.4f}"
         lines.append(f"{name:18}{row['a']:9.4f}{row['b']:9.4f}{row['difference']:+9.4f}   {bounds:20}{p:>7}")
     lines += [f"undefined: {found['no_interval']}"] if found["no_interval"] else []

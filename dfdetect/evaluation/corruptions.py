@@ -1,4 +1,4 @@
-"""Harm that pictures come to on their way through the world: each kind at a given strength, on a video's crops."""
+"""Corruptions of images as videos meet them in circulation: each kind at a given strength, on a video's crops."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rgb = NDArray[np.uint8]
-Harm = Callable[[list[Rgb], float], list[Rgb]]
+Corrupt = Callable[[list[Rgb], float], list[Rgb]]
 
 
 class Corruption(NamedTuple):
-    """One kind of harm: how crops of one video (RGB, of one size) change, and whether attention masks move along."""
+    """One kind: how crops of one video (RGB, of one size) change, and whether attention masks move along."""
 
-    apply: Harm
+    apply: Corrupt
     moves: bool = False
 
 
@@ -37,11 +37,11 @@ def jpeg(crop: Rgb, quality: float) -> Rgb:
 
 
 def h264(crops: list[Rgb], crf: float) -> list[Rgb]:
-    """A video's crops as one H.264 film of 25 frames a second, and back; 0 is the best quality, 51 the worst."""
+    """A video's crops as one H.264 video of 25 frames per second, and back; 0 is the best quality, 51 the worst."""
     height, width = crops[0].shape[:2]
     padded = [np.pad(crop, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge") for crop in crops]
-    film = io.BytesIO()
-    with av.open(film, "w", format="mp4") as out:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as out:
         options = {"crf": str(int(crf)), "preset": "medium", "threads": "1"}
         stream = out.add_stream("libx264", rate=25, options=options)
         stream.height, stream.width = padded[0].shape[:2]
@@ -51,8 +51,8 @@ def h264(crops: list[Rgb], crf: float) -> list[Rgb]:
             frame.pts, frame.time_base = number, Fraction(1, 25)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    film.seek(0)
-    with av.open(film, "r") as back:
+    file.seek(0)
+    with av.open(file, "r") as back:
         found = [frame.to_ndarray(format="rgb24")[:height, :width] for frame in back.decode(video=0)]
     if len(found) != len(crops):
         raise ValueError(f"{len(crops)} crops were encoded and {len(found)} came back")
@@ -90,10 +90,10 @@ def contrast(crop: Rgb, factor: float) -> Rgb:
     return _pixels((crop - mean) * factor + mean)
 
 
-def shift(crop: Rgb, share: float) -> Rgb:
-    """The face off the middle: moved right and down by a share of the side, the border repeated."""
+def shift(crop: Rgb, fraction: float) -> Rgb:
+    """The face off the centre: moved right and down by a fraction of the side, the border repeated."""
     height, width = crop.shape[:2]
-    move = np.array([[1, 0, round(share * width)], [0, 1, round(share * height)]], np.float64)
+    move = np.array([[1, 0, round(fraction * width)], [0, 1, round(fraction * height)]], np.float64)
     moved = cv2.warpAffine(crop, move, (width, height), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.uint8)
 

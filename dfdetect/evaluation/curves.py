@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
 
 from dfdetect.evaluation.metrics import Ranking, Sample
-from dfdetect.evaluation.reliability import reliability_curve
+from dfdetect.evaluation.metrics import confusion as cells_of
 from dfdetect.io.tables import write_bytes
 
 # Points of a curve that are kept; more cannot be told apart on a screen.
 MOST_POINTS = 1000
 HISTOGRAM_BINS = 25
+CLASSES = ("real", "fake")
 DIGITS = 6
 
 
@@ -30,39 +30,38 @@ def roc(sample: Sample) -> list[dict[str, float]]:
     return [_rounded(fpr=fp[i] / fp[-1], tpr=tp[i] / tp[-1], threshold=thresholds[i]) for i in keep]
 
 
-def det(sample: Sample) -> list[dict[str, float]]:
-    """Normal deviates of false alarms and misses, in which normally distributed scores give a straight line.
-
-    Rates of 0 and 1 have no finite deviate and are left out; so is a curve without both classes.
-    """
-    rows = [(row["fpr"], 1 - row["tpr"], row["threshold"]) for row in roc(sample)]
-    return [
-        _rounded(false_alarms=float(norm.ppf(fpr)), misses=float(norm.ppf(fnr)), fpr=fpr, fnr=fnr, threshold=threshold)
-        for fpr, fnr, threshold in rows
-        if 0 < fpr < 1 and 0 < fnr < 1
-    ]
-
-
 def precision_recall(sample: Sample) -> list[dict[str, float]]:
-    """recall, precision, threshold from the highest score down; empty if a class is missing."""
+    """The steps of the precision-recall curve from the highest score down; empty if a class is missing.
+
+    Between two recalls the precision is that of the threshold which reaches the higher one. A slope between them would
+    promise operating points that do not exist, and the area under the steps is the average precision.
+
+    Returns:
+        Two rows per step, its left and its right end: recall, precision, threshold.
+    """
     tp, fp, thresholds = _counts(sample)
     if tp[-1] == 0 or fp[-1] == 0:
         return []
-    # A straight stretch of the ROC is curved here, so no point on it may be left out for being straight.
-    keep = _thinned(np.flatnonzero(tp + fp))
-    return [_rounded(recall=tp[i] / tp[-1], precision=tp[i] / (tp[i] + fp[i]), threshold=thresholds[i]) for i in keep]
+    found, rows = 0.0, []
+    for i in _thinned(np.flatnonzero(np.diff(tp)) + 1, MOST_POINTS // 2):
+        precision = tp[i] / (tp[i] + fp[i])
+        rows += [
+            _rounded(recall=recall, precision=precision, threshold=thresholds[i]) for recall in (found, tp[i] / tp[-1])
+        ]
+        found = tp[i] / tp[-1]
+    return rows
 
 
 def histogram(sample: Sample, bins: int = HISTOGRAM_BINS) -> list[dict[str, Any]]:
-    """Share of each class's items by score: score (middle of the bin), share, class."""
+    """Fraction of each class's items by score: score (middle of the bin), fraction, class."""
     rows: list[dict[str, Any]] = []
-    for label, name in ((0, "real"), (1, "fake")):
+    for label, name in enumerate(CLASSES):
         own = sample.scores[sample.labels == label]
         counts, edges = np.histogram(own, bins=bins, range=(0.0, 1.0))
         rows += [
             {
                 "score": round(float(low + high) / 2, DIGITS),
-                "share": round(float(count / own.size), DIGITS),
+                "fraction": round(float(count / own.size), DIGITS),
                 "class": name,
             }
             for count, low, high in zip(counts, edges, edges[1:], strict=False)
@@ -71,28 +70,29 @@ def histogram(sample: Sample, bins: int = HISTOGRAM_BINS) -> list[dict[str, Any]
     return rows
 
 
-def confusion(sample: Sample, threshold: float) -> list[dict[str, str]]:
-    """One row an item: actual, predicted."""
-    names = ("real", "fake")
-    said = (sample.scores >= threshold).astype(int)
-    return [{"actual": names[a], "predicted": names[p]} for a, p in zip(sample.labels, said, strict=True)]
+def confusion(sample: Sample, threshold: float) -> list[dict[str, Any]]:
+    """Four cells: actual, predicted, videos, fraction (of the actual class; None where that has no video)."""
+    cells = cells_of(sample, threshold).sum(axis=0).reshape(2, 2)
+    return [
+        {
+            "actual": CLASSES[actual],
+            "predicted": CLASSES[predicted],
+            "videos": int(count),
+            "fraction": round(float(count / cells[actual].sum()), DIGITS) if cells[actual].any() else None,
+        }
+        for (actual, predicted), count in np.ndenumerate(cells)
+    ]
 
 
-def write_plots(folder: Path, videos: Sample, threshold: float, bins: int) -> None:
-    """Write roc.csv, pr.csv, det.csv, histogram.csv, reliability.csv and confusion.csv of the videos' scores.
+def write_plots(folder: Path, videos: Sample, threshold: float) -> None:
+    """Write roc.csv, pr.csv, histogram.csv and confusion.csv of the videos' scores, as dvc.yaml has them drawn.
 
     A curve that is undefined is a file of its header alone.
     """
-    reliability = [
-        {name: round(row[name], DIGITS) for name in ("mean_score", "fake_share", "items")}
-        for row in reliability_curve(videos, bins)
-    ]
     _write(folder / "roc.csv", ("fpr", "tpr", "threshold"), roc(videos))
     _write(folder / "pr.csv", ("recall", "precision", "threshold"), precision_recall(videos))
-    _write(folder / "det.csv", ("false_alarms", "misses", "fpr", "fnr", "threshold"), det(videos))
-    _write(folder / "histogram.csv", ("score", "share", "class"), histogram(videos))
-    _write(folder / "reliability.csv", ("mean_score", "fake_share", "items"), reliability)
-    _write(folder / "confusion.csv", ("actual", "predicted"), confusion(videos, threshold))
+    _write(folder / "histogram.csv", ("score", "fraction", "class"), histogram(videos))
+    _write(folder / "confusion.csv", ("actual", "predicted", "videos", "fraction"), confusion(videos, threshold))
 
 
 def _write(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
@@ -117,10 +117,10 @@ def _corners(x: np.ndarray, y: np.ndarray) -> list[int]:
     return _thinned(keep)
 
 
-def _thinned(places: np.ndarray) -> list[int]:
-    """No more than MOST_POINTS of them, evenly spaced, the ends among them."""
-    if places.size > MOST_POINTS:
-        places = places[np.unique(np.linspace(0, places.size - 1, MOST_POINTS).round().astype(int))]
+def _thinned(places: np.ndarray, most: int = MOST_POINTS) -> list[int]:
+    """No more than `most` of them, evenly spaced, the ends among them."""
+    if places.size > most:
+        places = places[np.unique(np.linspace(0, places.size - 1, most).round().astype(int))]
     return [int(i) for i in places]
 
 

@@ -20,9 +20,10 @@ from dfdetect.evaluation.bootstrap import (
     jackknife,
     separated,
 )
+from dfdetect.evaluation.caveats import caveats, too_few
 from dfdetect.evaluation.metrics import Figures, Sample, calibration, losses, undefined
 from dfdetect.evaluation.predictions import Judged, coverage, select
-from dfdetect.evaluation.reliability import ece_if_calibrated, fit_temperature, with_temperature
+from dfdetect.evaluation.reliability import expected_ece, fit_temperature, with_temperature
 
 DIGITS = 6
 # Reported of a group of videos, such as one forgery method.
@@ -30,7 +31,7 @@ GROUP_FIGURES = ("auc", "ap", "eer")
 GROUPS = ("category", "method", "compression")
 # Of a dataset that has more than one compression: each method under each, against the reals under the same.
 CROSSED = "by_method_and_compression"
-# Identities listed by name, the ones judged worst first.
+# Identities listed by name, the lowest accuracy first.
 WORST = 5
 
 
@@ -49,14 +50,14 @@ class Reasons:
 
 
 def judge(
-    table: pa.Table, *, threshold: float, video_score: str, params: EvaluateParams, validation: Judged | None
+    table: pa.Table, *, threshold: float, aggregation: str, params: EvaluateParams, validation: Judged | None
 ) -> dict[str, Any]:
     """All figures of one detector on one dataset.
 
     Args:
         table: of schema.PREDICTIONS, one dataset's test split.
         threshold: a video or frame counts as fake from this score on.
-        video_score: how a video's score comes from its frames', for the record.
+        aggregation: how a video's score comes from its frames', for the record.
         params: of the evaluate stage.
         validation: scores of the validation videos; None: the bundle holds none.
     Returns:
@@ -72,26 +73,22 @@ def judge(
         for name, sample in (("video", judged.videos), ("frame", judged.frames))
     }
     values = {name: level(found, name, reasons) for name, found in figures.items()}
-    interval_name = f"interval_{round(params.confidence * 100)}"
-    bounds = {
-        name: intervals(found, values[name], params, f"{interval_name}.{name}", reasons)
-        for name, found in figures.items()
-    }
-    values["video"] |= honest(judged, params, reasons)
+    bounds = {name: intervals(found, values[name], params, f"ci.{name}", reasons) for name, found in figures.items()}
+    values["video"] |= expected_calibration(judged, params, reasons)
     methods = {name: auc_method(found, bounds[name]["auc"]) for name, found in figures.items()}
+    shown = {"threshold": round(threshold, DIGITS), "coverage": coverage(table, params), **values}
     return {
         "detector": table.column("detector")[0].as_py() if table.num_rows else None,
-        "video_score": video_score,
-        "threshold": round(threshold, DIGITS),
-        "coverage": coverage(table, params),
-        **values,
+        "aggregation": aggregation,
+        **shown,
+        "caveats": caveats(shown, judged.scores),
         "calibrated": calibrated(judged, validation, params, reasons),
         **{f"by_{name}": by_group(judged, name, threshold, params, reasons) for name in GROUPS},
         **by_method_and_compression(judged, threshold, params, reasons),
         "identities": identities(judged, threshold),
         **against_any_fake(table, threshold, params, reasons),
         **leading_silence(table, params, reasons),
-        interval_name: {**bounds, "auc_interval_method": methods},
+        "ci": {"level": params.confidence, **bounds, "auc_method": methods},
         "undefined": reasons.found,
     }
 
@@ -122,8 +119,7 @@ def intervals(
         figures: of the sample.
         values: by name; an undefined one has no interval.
         params: resamples, seed, confidence.
-        where: under which it is noted why a defined figure has no interval: a class has fewer than MIN_VIDEOS, or the
-            bootstrap says nothing, as (nearly) all resamples come to one value.
+        where: path under which it is noted why a defined figure has no interval.
         reasons: where that is noted.
     """
     sample = figures.sample
@@ -134,10 +130,10 @@ def intervals(
     counts = [sample.videos_of(label) for label in (0, 1)]
     for count, word in zip(counts, ("real", "fake"), strict=True):
         if 0 < count < MIN_VIDEOS:
-            reasons.found.append({"figure": where, "reason": f"{count} {word} videos are too few for an interval"})
+            why = f"{count} {word} video{'s' * (count > 1)}; {MIN_VIDEOS} are needed"
+            reasons.found += [{"figure": f"{where}.{name}", "reason": why} for name in names]
             return found
     drawn = distribution(figures, sample.n_videos, sample.scores.size, resamples=params.resamples, seed=params.seed)
-    flat = []
     for name in names:
         bounds = interval(drawn[name], params.confidence)
         if name == "auc":
@@ -145,10 +141,8 @@ def intervals(
         if bounds is not None and bounds[0] < bounds[1]:
             found[name] = [round(bound, DIGITS) for bound in bounds]
         else:
-            flat.append(name)
-    if flat:
-        reason = f"resamples do not tell how uncertain these are: {', '.join(flat)}"
-        reasons.found.append({"figure": where, "reason": reason})
+            why = "the resamples hardly vary" if bounds else "most resamples leave it undefined"
+            reasons.found.append({"figure": f"{where}.{name}", "reason": why})
     return found
 
 
@@ -177,12 +171,12 @@ def auc_method(figures: Figures, bounds: list[float] | None) -> str | None:
     return "exact" if figures.values()["auc"] in (0.0, 1.0) else "bootstrap"
 
 
-def honest(judged: Judged, params: EvaluateParams, reasons: Reasons) -> dict[str, float | None]:
-    """The videos' calibration error if their scores were honest: its mean, and what 95 % of draws stay below."""
+def expected_calibration(judged: Judged, params: EvaluateParams, reasons: Reasons) -> dict[str, float | None]:
+    """The calibration error to expect of as many calibrated scores: its mean, and its 95th percentile."""
     found = (math.nan, math.nan)
     if judged.scores.size:
-        found = ece_if_calibrated(judged.scores, params.bins, params.seed)
-    names = ("ece_if_calibrated", "ece_if_calibrated_p95")
+        found = expected_ece(judged.scores, params.bins, params.seed)
+    names = ("ece_expected", "ece_expected_p95")
     why = "no labelled video was scored"
     return {name: reasons.number(value, f"video.{name}", why) for name, value in zip(names, found, strict=True)}
 
@@ -212,7 +206,7 @@ def by_group(
     """Figures of each category, method or compression.
 
     A group of fakes alone is set against all reals; a group of both classes stands for itself; of a group of reals
-    alone only the accuracy is defined. `acc` is the share of the group's own videos judged rightly.
+    alone only the accuracy is defined. `acc` is the accuracy on the group's own videos.
     """
     values = [row[column] for row in judged.rows]
     everyone = np.ones(len(values), bool)
@@ -259,19 +253,19 @@ def _group(
     shown = {
         key: reasons.number(values[key], f"{where}.{key}", undefined(key, cells, "video")) for key in GROUP_FIGURES
     }
-    bounds = intervals(figures, {"auc": shown["auc"]}, params, f"{where}.auc_interval", reasons)["auc"]
+    bounds = intervals(figures, {"auc": shown["auc"]}, params, f"{where}.ci", reasons)["auc"]
     return {
         "videos": int(own.sum()),
         "fake": int(judged.labels[own].sum()),
         "acc": round(float(right[own].mean()), DIGITS),
         **shown,
-        "auc_interval": bounds,
-        "auc_interval_method": auc_method(figures, bounds),
+        "ci": {"auc": bounds, "auc_method": auc_method(figures, bounds)},
+        "too_few": too_few(cells["tn"] + cells["fp"], cells["fn"] + cells["tp"]),
     }
 
 
 def identities(judged: Judged, threshold: float) -> dict[str, Any]:
-    """How evenly the detector does over the people seen: accuracy by identity; the worst are listed."""
+    """Accuracy by identity; the identities of the lowest accuracy are listed."""
     right = (judged.scores >= threshold) == (judged.labels == 1)
     groups: dict[str, list[bool]] = {}
     for row, good in zip(judged.rows, right.tolist(), strict=True):
@@ -290,7 +284,7 @@ def identities(judged: Judged, threshold: float) -> dict[str, Any]:
 def against_any_fake(
     table: pa.Table, threshold: float, params: EvaluateParams, reasons: Reasons
 ) -> dict[str, dict[str, Any]]:
-    """Video figures by "is any part fake", where that differs from what the detector is judged by; else nothing.
+    """Video figures by "is any part fake", where that differs from the label of the detector; else nothing.
 
     A forged voice over a real picture is real to a detector of pictures and fake by this label.
     """

@@ -143,7 +143,7 @@ def average_precision(tp: np.ndarray, fp: np.ndarray) -> Floats:
 
 
 def equal_error_rate(tp: np.ndarray, fp: np.ndarray) -> Floats:
-    """Error rate where false alarms and misses are equally frequent [shape=(R,)].
+    """Error rate where the false positive and the false negative rate are equal [shape=(R,)].
 
     Between the two operating points around the crossing the ROC is taken as straight.
     """
@@ -162,9 +162,9 @@ def equal_error_rate(tp: np.ndarray, fp: np.ndarray) -> Floats:
 
 
 def tpr_at_fpr(tp: np.ndarray, fp: np.ndarray, limit: float) -> Floats:
-    """The highest share of fakes found at any threshold whose false-alarm rate is at most `limit` [shape=(R,)].
+    """The highest TPR at any threshold whose FPR is at most `limit` [shape=(R,)].
 
-    No interpolation: with fewer than 1/limit reals this is the share found without any false alarm.
+    No interpolation: with fewer than 1/limit reals this is the TPR without any false positive.
     """
     allowed = np.floor(limit * fp[:, -1:] + 1e-9)
     last = _first(lambda at: np.take_along_axis(fp, at, 1) > allowed, fp) - 1
@@ -173,7 +173,7 @@ def tpr_at_fpr(tp: np.ndarray, fp: np.ndarray, limit: float) -> Floats:
 
 
 def confusion(sample: Sample, threshold: float) -> np.ndarray:
-    """tn, fp, fn, tp of each video's items [shape=(V, 4)]; fake is said at `score >= threshold`."""
+    """tn, fp, fn, tp of each video's items [shape=(V, 4)]; a score of at least the threshold is predicted fake."""
     cell = 2 * sample.labels.astype(np.int64) + (sample.scores >= threshold)
     flat = np.bincount(sample.videos * 4 + cell, minlength=sample.n_videos * 4)
     return flat.reshape(sample.n_videos, 4)
@@ -230,7 +230,7 @@ def bin_of(scores: np.ndarray, bins: int) -> np.ndarray:
 def calibration(sums: np.ndarray) -> dict[str, Floats]:
     """Log loss, Brier score and expected calibration error from summed `losses` [shape=(R, 3 + bins)].
 
-    ECE: |share of fakes - mean score| over bins of equal width, weighted by the items in each.
+    ECE: |fraction of fakes - mean score| over bins of equal width, weighted by the items in each.
     """
     items = sums[:, 0]
     return {
@@ -284,4 +284,4 @@ def undefined(name: str, cells: dict[str, int], items: str) -> str:
     if fake == 0:
         return f"there is no fake {items}"
     said = "fake" if name.startswith("fake") else "real"
-    return f"no {items} was called {said}"
+    return f"no {items} was predicted {said}"

@@ -1,4 +1,4 @@
-"""predictions.parquet as arrays: which videos are judged, by which label, and what became of the others."""
+"""predictions.parquet as arrays: which videos are evaluated, by which label, and why the others are not."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def select(table: pa.Table, params: EvaluateParams, target: Target = "label") ->
     Args:
         table: of schema.PREDICTIONS.
         params: what becomes of videos without a score.
-        target: `label`, what the detector is judged against, or `any_fake`.
+        target: `label`, what the detector is evaluated against, or `any_fake`.
     Raises:
         UserError: a labelled video has no score and `evaluate.missing` is `error`.
     """
@@ -100,22 +100,22 @@ def _missing(lost: list[dict[str, Any]], total: int) -> str:
 
 
 def coverage(table: pa.Table, params: EvaluateParams) -> dict[str, Any]:
-    """How many videos there are, are scored, and are judged, and why the others are not."""
+    """How many videos there are, are scored and are evaluated, and why the others are not."""
     rows = table.select(["video_id", "label", "score", "frame_score", "status", "reason"]).to_pylist()
     scored = [row for row in rows if row["score"] is not None]
     labelled = [row for row in rows if row["label"] is not None]
-    judged = labelled if params.missing == "score" else [row for row in labelled if row["score"] is not None]
+    evaluated = labelled if params.missing == "score" else [row for row in labelled if row["score"] is not None]
     lost = [row for row in rows if row["score"] is None]
     return {
         "videos": len(rows),
         "scored": len(scored),
-        "scored_share": round(len(scored) / len(rows), 6) if rows else None,
+        "scored_fraction": round(len(scored) / len(rows), 6) if rows else None,
         "labelled": len(labelled),
-        "judged": len(judged),
-        "real": sum(row["label"] == 0 for row in judged),
-        "fake": sum(row["label"] == 1 for row in judged),
+        "evaluated": len(evaluated),
+        "real": sum(row["label"] == 0 for row in evaluated),
+        "fake": sum(row["label"] == 1 for row in evaluated),
         "frames": sum(len(row["frame_score"] or []) for row in scored),
-        "missing": params.missing,
+        "on_missing": params.missing,
         "status": dict(sorted(Counter(row["status"] for row in rows).items())),
         "not_scored": [{name: row[name] for name in ("video_id", "status", "reason")} for row in lost[:LISTED]],
     }

@@ -1,4 +1,4 @@
-"""Are the probabilities honest: the reliability curve, and a temperature that mends over- and under-confidence."""
+"""Calibration: the reliability curve, the expected error of calibrated scores, and temperature scaling."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _PRECISION = 1e-6
 
 
 def reliability_curve(sample: Sample, bins: int) -> list[dict[str, Any]]:
-    """Mean score and share of fakes in bins of equal width; empty bins are left out.
+    """Mean score and fraction of fakes in bins of equal width; empty bins are left out.
 
     Returns:
-        low, high (the bin's bounds), items, mean_score, fake_share.
+        low, high (the bin's bounds), items, mean_score, fake_fraction.
     """
     which = bin_of(sample.scores, bins)
     items = np.bincount(which, minlength=bins)
@@ -34,16 +34,16 @@ def reliability_curve(sample: Sample, bins: int) -> list[dict[str, Any]]:
             "high": (b + 1) / bins,
             "items": int(items[b]),
             "mean_score": float(scores[b] / items[b]),
-            "fake_share": float(fakes[b] / items[b]),
+            "fake_fraction": float(fakes[b] / items[b]),
         }
         for b in np.flatnonzero(items)
     ]
 
 
-def ece_if_calibrated(scores: np.ndarray, bins: int, seed: int) -> tuple[float, float]:
-    """The calibration error that these very scores would have were they honest: its mean, and what 95 % stay below.
+def expected_ece(scores: np.ndarray, bins: int, seed: int) -> tuple[float, float]:
+    """The calibration error that these scores would have if they were calibrated: its mean, and its 95th percentile.
 
-    With few videos it is far from 0: each bin's share of fakes strays from its mean score by chance.
+    With few videos it is far from 0, because a bin's fraction of fakes differs from its mean score by chance.
 
     Args:
         scores: probability of fake [shape=(N,)], N >= 1; labels are drawn from them.

@@ -1,4 +1,4 @@
-"""How fast a detector fails when its test crops are harmed: AUC against strength."""
+"""Robustness: the video AUC of corrupted test crops, by kind of corruption and strength."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def settings(params: EvaluateParams) -> Iterator[tuple[str, float]]:
 def robustness(
     scorer: Scorer, index: Index, params: EvaluateParams, *, how: Combination, label: str
 ) -> dict[str, Any] | None:
-    """Score the harmed crops and compare.
+    """Score the corrupted crops and compare.
 
     Args:
         scorer: of the detector.
@@ -48,33 +48,33 @@ def robustness(
         how: how frames make a video's score.
         label: of the progress bars.
     Returns:
-        Plain JSON values: the video AUC of the same frames unharmed (`clean`), of each kind and strength, and
-        `mean_drop`: clean minus the mean of all others. None where no kind is asked for.
+        Plain JSON values: the video AUC of the same frames as they are (`clean`), of each kind and
+        strength, and `mean_auc_drop`: clean minus the mean of all others. None where no kind is asked for.
     """
     asked = list(settings(params))
     if not asked:
         return None
     few = few_frames(index, params.robustness.frames_per_video)
 
-    def auc(harmed: Index, what: str) -> tuple[float, str]:
-        found = scorer.score(harmed, how=how, top_k=params.top_k, label=f"{label}: {what}")
+    def auc(corrupted: Index, what: str) -> tuple[float, str]:
+        found = scorer.score(corrupted, how=how, top_k=params.top_k, label=f"{label}: {what}")
         labels = index.videos.labels
         kept = [n for n, video in enumerate(found) if video.score is not None and labels[n] >= 0]
         sample = Sample.of(labels[kept], np.array([found[n].score for n in kept], np.float64))
         figures = Figures(sample, 0.5, params.bins)
         return figures.values()["auc"], undefined("auc", figures.cells(), "video")
 
-    clean, why = auc(few, "unharmed")
+    clean, why = auc(few, CLEAN)
     if np.isnan(clean):
-        return {CLEAN: None, "mean_drop": None, "auc": {}, "undefined": [{"figure": CLEAN, "reason": why}]}
+        return {CLEAN: None, "mean_auc_drop": None, "auc": {}, "undefined": [{"figure": CLEAN, "reason": why}]}
     curves: dict[str, dict[str, float]] = {}
     for kind, strength in asked:
-        value, _ = auc(harm(few, CORRUPTIONS[kind], strength), f"{kind} {strength:g}")
+        value, _ = auc(corrupt(few, CORRUPTIONS[kind], strength), f"{kind} {strength:g}")
         curves.setdefault(kind, {})[f"{strength:g}"] = round(value, DIGITS)
     drops = [clean - value for curve in curves.values() for value in curve.values()]
     return {
         CLEAN: round(clean, DIGITS),
-        "mean_drop": round(float(np.mean(drops)), DIGITS),
+        "mean_auc_drop": round(float(np.mean(drops)), DIGITS),
         "auc": curves,
         "undefined": [],
     }
@@ -83,19 +83,19 @@ def robustness(
 def write_robustness(folder: Path, found: dict[str, Any] | None) -> None:
     """Write robustness.json and plots/robustness.csv; without a measurement the files say that none was asked for."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, ("harm", "kind", "strength", "auc"), lineterminator="\n")
+    writer = csv.DictWriter(text, ("corruption", "kind", "strength", "auc"), lineterminator="\n")
     writer.writeheader()
     if found and found["auc"]:
-        writer.writerow({"harm": "none", "kind": CLEAN, "strength": 0, "auc": found[CLEAN]})
+        writer.writerow({"corruption": CLEAN, "kind": CLEAN, "strength": 0, "auc": found[CLEAN]})
         for kind, curve in found["auc"].items():
             for strength, value in curve.items():
                 row = {"kind": kind, "strength": strength, "auc": value}
-                writer.writerow({"harm": f"{kind} {strength}", **row})
+                writer.writerow({"corruption": f"{kind} {strength}", **row})
     write_bytes(folder / "plots" / "robustness.csv", text.getvalue().encode())
     write_json(folder / "robustness.json", found or {"undefined": [_NOT_ASKED]})
 
 
-_NOT_ASKED = {"figure": "mean_drop", "reason": "params.yaml asks for no kind of harm under evaluate.robustness"}
+_NOT_ASKED = {"figure": "mean_auc_drop", "reason": "params.yaml asks for no corruption under evaluate.robustness"}
 
 
 def few_frames(index: Index, count: int) -> Index:
@@ -107,19 +107,19 @@ def few_frames(index: Index, count: int) -> Index:
     return pick(index, np.concatenate(parts))
 
 
-def harm(index: Index, corruption: Corruption, strength: float) -> Index:
-    """The index with harmed pictures, made when they are read, one video at a time."""
+def corrupt(index: Index, corruption: Corruption, strength: float) -> Index:
+    """The index with corrupted images, made when they are read, one video at a time."""
     if isinstance(index, SequenceIndex):
-        return replace(index, mouths=_HarmedTables(index.mouths, corruption, strength))
-    images = _Harmed(index.images, index, corruption, strength, grey=False)
+        return replace(index, mouths=_CorruptedTables(index.mouths, corruption, strength))
+    images = _Corrupted(index.images, index, corruption, strength, grey=False)
     masks = index.masks
     if masks is not None and corruption.moves:
-        masks = _Harmed(masks, index, corruption, strength, grey=True)
+        masks = _Corrupted(masks, index, corruption, strength, grey=True)
     return replace(index, images=images, masks=masks)
 
 
-class _Harmed:
-    """Pictures of an index, harmed a video at a time and handed on without further loss."""
+class _Corrupted:
+    """Images of an index, corrupted a video at a time and handed on without further loss."""
 
     def __init__(
         self, pictures: Pictures, index: CropIndex, corruption: Corruption, strength: float, *, grey: bool
@@ -129,7 +129,7 @@ class _Harmed:
         self._held: tuple[int, dict[int, bytes]] = (-1, {})
 
     def get(self, row: int) -> bytes:
-        """The harmed picture, encoded; empty where the picture cannot be decoded."""
+        """The corrupted image, encoded; empty where the image cannot be decoded."""
         video = int(self.video[row])
         if self._held[0] != video:
             rows = np.flatnonzero(self.video == video).tolist()
@@ -149,12 +149,12 @@ def _encoded(pictures: dict[int, np.ndarray], corruption: Corruption, strength: 
 def _lossless(crop: Rgb) -> bytes:
     good, data = cv2.imencode(".bmp", crop[..., ::-1])
     if not good:
-        raise UserError("a harmed crop cannot be encoded")
+        raise UserError("a corrupted crop cannot be encoded")
     return data.tobytes()
 
 
-class _HarmedTables:
-    """The mouths table with harmed crops."""
+class _CorruptedTables:
+    """The mouths table with corrupted crops."""
 
     def __init__(self, tables: Tables, corruption: Corruption, strength: float) -> None:
         self.tables, self.corruption, self.strength = tables, corruption, strength
@@ -162,14 +162,14 @@ class _HarmedTables:
 
     def _images(self, video_id: str) -> list[bytes]:
         if self._held is None or self._held[0] != video_id:
-            self._held = (video_id, self._harmed(video_id))
+            self._held = (video_id, self._corrupted(video_id))
         return self._held[1]
 
-    def _harmed(self, video_id: str) -> list[bytes]:
+    def _corrupted(self, video_id: str) -> list[bytes]:
         stored = self.tables.read(video_id, ["image"]).column("image").to_pylist()
         pictures = {n: picture for n, data in enumerate(stored) if (picture := decode(data)) is not None}
-        harmed = dict(zip(pictures, _encoded(pictures, self.corruption, self.strength), strict=True))
-        return [harmed.get(n, data) for n, data in enumerate(stored)]
+        corrupted = dict(zip(pictures, _encoded(pictures, self.corruption, self.strength), strict=True))
+        return [corrupted.get(n, data) for n, data in enumerate(stored)]
 
     def read(self, video_id: str, columns: list[str] | None = None) -> pa.Table:
         """The rows of one video."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dfdetect.evaluation.caveats import reasons, too_few, with_interval
 from dfdetect.evaluation.curves import histogram, roc
 from dfdetect.evaluation.predictions import Judged
 from dfdetect.io.tables import write_bytes
@@ -53,7 +54,8 @@ def draw(path: Path, judged: Judged, figures: dict[str, Any], *, title: str, thr
     with rc_context(_STYLE):
         figure = Figure(figsize=(10.5, 3.6), layout="constrained")
         FigureCanvasAgg(figure)
-        figure.suptitle(title, x=0.008, ha="left", fontsize=11)
+        few = too_few(figures["coverage"]["real"], figures["coverage"]["fake"])
+        figure.suptitle(f"{title}: {few}" if few else title, x=0.008, ha="left", fontsize=11)
         curve, scores, cells = figure.subplots(1, 3, width_ratios=[1, 1.25, 0.85])
         _draw_roc(curve, judged, figures)
         _draw_scores(scores, judged, threshold)
@@ -66,20 +68,18 @@ def draw(path: Path, judged: Judged, figures: dict[str, Any], *, title: str, thr
 def _draw_roc(axes: Axes, judged: Judged, figures: dict[str, Any]) -> None:
     axes.set_title("ROC")
     axes.plot([0, 1], [0, 1], color=RULE, lw=1)
-    bounds = next(value for key, value in figures.items() if key.startswith("interval_"))
+    bounds, why = figures["ci"], reasons(figures)
     for name, sample, style in (("frame", judged.frames, (0, (4, 2))), ("video", judged.videos, "solid")):
         points = roc(sample)
         value, interval = figures[name]["auc"], bounds[name]["auc"]
         if not points or value is None:
             continue
-        label = f"{name}s: AUC {value:.3f}" + (f"  [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
+        label = f"{name}s: AUC {with_interval(value, interval, why.get(f'ci.{name}.auc'))}"
         colour = INK if name == "video" else MUTED
         axes.plot([p["fpr"] for p in points], [p["tpr"] for p in points], color=colour, lw=1.8, ls=style, label=label)
     if figures["video"]["auc"] is None:
         axes.text(0.5, 0.5, "undefined: one class is missing", ha="center", color=MUTED)
-    axes.set(
-        xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="false alarms (share of reals)", ylabel="fakes found (share)"
-    )
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="FPR", ylabel="TPR")
     axes.set_box_aspect(1)
     axes.grid(True)
     if axes.get_legend_handles_labels()[0]:
@@ -91,12 +91,12 @@ def _draw_scores(axes: Axes, judged: Judged, threshold: float) -> None:
     """Reals upwards, fakes downwards, so that neither hides the other."""
     axes.set_title("Scores of the videos")
     rows = histogram(judged.videos)
-    top = max((row["share"] for row in rows), default=1.0) * 1.15
+    top = max((row["fraction"] for row in rows), default=1.0) * 1.15
     for name, colour, sign in (("real", REAL, 1), ("fake", FAKE, -1)):
         own = [row for row in rows if row["class"] == name]
         count = int((judged.labels == (name == "fake")).sum())
         if own:
-            heights = [sign * row["share"] for row in own]
+            heights = [sign * row["fraction"] for row in own]
             axes.bar([row["score"] for row in own], heights, width=1 / len(own), color=colour)
         # reals crowd at the left and fakes at the right, so each name stands at the other side
         x, y = (0.98, 0.97) if sign > 0 else (0.02, 0.03)
@@ -108,7 +108,7 @@ def _draw_scores(axes: Axes, judged: Judged, threshold: float) -> None:
     left = threshold < 0.75
     label = f" threshold {threshold:.2f} "
     axes.text(threshold, -0.8 * top, label, ha="left" if left else "right", va="center", fontsize=7.5, color=INK)
-    axes.set(xlim=(0, 1), ylim=(-top, top), xlabel="probability of fake", ylabel="share of the class")
+    axes.set(xlim=(0, 1), ylim=(-top, top), xlabel="probability of fake", ylabel="fraction of the class")
     axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):.0%}")
 
 
@@ -130,6 +130,6 @@ def _draw_confusion(axes: Axes, cells: dict[str, int]) -> None:
         )
     axes.set_xticks([0, 1], ["real", "fake"])
     axes.set_yticks([0, 1], ["real", "fake"], rotation=90, va="center")
-    axes.set(xlabel="called", ylabel="is")
+    axes.set(xlabel="predicted", ylabel="actual")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)

@@ -28,7 +28,7 @@ SPLIT = "test"
 def evaluate(
     dataset: str, params: EvaluateParams, *, model: Path = bundle.FOLDER, root: Path = Path()
 ) -> dict[str, Any]:
-    """Judge the detector on one dataset's test split.
+    """Evaluate the detector on one dataset's test split.
 
     Writes data/<dataset>/predictions.parquet; metrics/<dataset>/evaluate.json, robustness.json, plots/, roc.png.
 
@@ -54,8 +54,8 @@ def evaluate(
     table = from_rows(rows, PREDICTIONS)
     check_scores(table, f"{info.detector} on {dataset}")
     write_table(folder / "predictions.parquet", table, PREDICTIONS)
-    harmed = robustness(scorer, index, params, how=how, label=f"evaluate {dataset}")
-    write_robustness(root / "metrics" / dataset, harmed)
+    robust = robustness(scorer, index, params, how=how, label=f"evaluate {dataset}")
+    write_robustness(root / "metrics" / dataset, robust)
     return write_figures(
         table, info, params, root / "metrics" / dataset, how=how, threshold=threshold, validation=validation
     )
@@ -84,11 +84,11 @@ def write_figures(
     judged = select(table, params)
     figures = {
         "detector": info.detector,
-        "judged_against": info.target,
+        "target": info.target,
         **judge(
             table,
             threshold=threshold,
-            video_score=how,
+            aggregation=how,
             params=params,
             validation=None
             if validation is None
@@ -96,7 +96,7 @@ def write_figures(
         ),
     }
     write_json(metrics / "evaluate.json", figures)
-    write_plots(metrics / "plots", judged.videos, threshold, params.bins)
+    write_plots(metrics / "plots", judged.videos, threshold)
     title = f"{info.detector} on {metrics.name}, test split"
     draw(metrics / "roc.png", judged, figures, title=title, threshold=threshold)
     return figures

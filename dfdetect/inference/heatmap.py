@@ -18,10 +18,10 @@ from dfdetect.inference.scoring import Scorer
 
 
 def grad_cam(detector: Detector, batch: dict[str, Tensor]) -> Tensor:
-    """Which places of a picture speak for "fake".
+    """Where a picture holds evidence for "fake".
 
     The map is that of last_map: its channels weighed by the mean gradient of the log-odds of fake, the negative part
-    cut off, scaled to a maximum of 1 (0 everywhere where nothing speaks for fake).
+    cut off, scaled to a maximum of 1 (0 everywhere without evidence for "fake").
 
     Args:
         detector: in evaluation mode; a classifier of pictures.

@@ -302,7 +302,7 @@ def _leaves(schema: pa.Schema) -> list[str]:
 class Shards:
     """A sharded table on disk, read one video at a time.
 
-    Opening reads the footers and the column of video ids. Picklable; file handles are opened on first use in each process.
+    Opening reads the footers and the column of video ids. Picklable; files are opened on first use in each process.
     """
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:

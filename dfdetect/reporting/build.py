@@ -1,4 +1,4 @@
-"""Write the sections of the page, one a dataset, and from them metrics/generalisation.json and metrics/report.html.
+"""Write the sections of the page, one a dataset, and from them metrics/cross_dataset.json and metrics/report.html.
 
 In two steps, so that DVC makes a dataset's section anew only when that dataset's results have changed.
 """
@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from dfdetect.config.params import Params
-from dfdetect.evaluation.cross_dataset import generalisation
+from dfdetect.evaluation.cross_dataset import cross_dataset
 from dfdetect.inference import saved_model as bundle
 from dfdetect.io.tables import write_bytes, write_json
 from dfdetect.reporting.gather import SECTIONS, Section, gather, read_curves, read_section
@@ -69,7 +69,7 @@ def write_section(name: str, params: Params, model: Path = bundle.FOLDER, root: 
     section = Section(
         name=name,
         figures=facts.figures,
-        mean_drop=facts.robustness.get("mean_drop"),
+        mean_auc_drop=facts.robustness.get("mean_auc_drop"),
         warnings=facts.splits.get("warnings", []),
         html=render_section(facts, pictures, anomaly=info.calibration is not None),
         code=code_hash((*CODE, f"dfdetect/detectors/{info.detector}.py")),
@@ -95,8 +95,8 @@ def write_report(params: Params, model: Path = bundle.FOLDER, root: Path = Path(
     info = bundle.read_info(model)
     sections = [read_section(name, root) for name in params.run.datasets]
     trained_on = str(info.train["params"]["dataset"])
-    table = generalisation(info.detector, trained_on, {each.name: each.figures for each in sections})
-    write_json(root / "metrics" / "generalisation.json", table)
+    table = cross_dataset(info.detector, trained_on, {each.name: each.figures for each in sections})
+    write_json(root / "metrics" / "cross_dataset.json", table)
     run = Run(info, trained_on, sections, read_curves(root / CURVES), table)
     path = root / "metrics" / "report.html"
     write_bytes(path, render(run).encode())

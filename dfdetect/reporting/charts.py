@@ -34,11 +34,11 @@ UNITS = {
     "jpeg": ("JPEG", "quality"),
     "h264": ("H.264", "crf"),
     "blur": ("Blur", "sigma, px"),
-    "noise": ("Noise", "deviation of 255"),
+    "noise": ("Noise", "sigma, of 255"),
     "downscale": ("Shrunk and enlarged", "times"),
     "brightness": ("Brightness", "factor"),
     "contrast": ("Contrast", "factor"),
-    "shift": ("Face off the middle", "share of the side"),
+    "shift": ("Face off the centre", "fraction of the side"),
 }
 
 
@@ -65,8 +65,8 @@ def charts(judged: Judged, threshold: float, cells: dict[str, int]) -> list[str]
 
 def _in_words(cells: dict[str, int]) -> str:
     return (
-        f"of {cells['tn'] + cells['fp']} reals {cells['fp']} were called fake; "
-        f"of {cells['fn'] + cells['tp']} fakes {cells['fn']} were called real"
+        f"of {cells['tn'] + cells['fp']} reals {cells['fp']} were predicted fake; "
+        f"of {cells['fn'] + cells['tp']} fakes {cells['fn']} were predicted real"
     )
 
 
@@ -76,7 +76,7 @@ def _roc(curves: dict[str, list[dict[str, float]]]) -> str:
         for name, css in (("frames", "violet"), ("videos", "ink"))
         if curves[name]
     ]
-    return line_chart(lines, unit_axis("false alarms"), unit_axis("fakes found"), label="ROC curve", diagonal=True)
+    return line_chart(lines, unit_axis("FPR"), unit_axis("TPR"), label="ROC curve", diagonal=True)
 
 
 def _precision_recall(videos: Sample, frames: Sample) -> str:
@@ -85,12 +85,12 @@ def _precision_recall(videos: Sample, frames: Sample) -> str:
         for name, css, sample in (("frames", "violet", frames), ("videos", "ink", videos))
     ]
     chance = float(videos.labels.mean())
-    x, y = unit_axis("fakes found (recall)"), unit_axis("precision")
+    x, y = unit_axis("recall"), unit_axis("precision")
     return line_chart([line for line in lines if line.points], x, y, label="precision-recall curve", level=chance)
 
 
 def _det(curves: dict[str, list[dict[str, float]]]) -> str:
-    """Misses against false alarms on normal-deviate axes, where normally distributed scores give straight lines."""
+    """FNR against FPR on probit axes, where normally distributed scores give straight lines."""
     low, high = DET_ENDS
 
     def axis(title: str) -> Axis:
@@ -102,12 +102,12 @@ def _det(curves: dict[str, list[dict[str, float]]]) -> str:
         for name, css in (("frames", "violet"), ("videos", "ink"))
         if curves[name]
     ]
-    return line_chart(lines, axis("false alarms"), axis("fakes missed"), label="detection error trade-off curve")
+    return line_chart(lines, axis("FPR"), axis("FNR"), label="detection error trade-off curve")
 
 
 def _calibration(videos: Sample) -> str:
-    points = [(row["mean_score"], row["fake_share"]) for row in reliability_curve(videos, RELIABILITY_BINS)]
-    x, y = unit_axis("mean score"), unit_axis("share of fakes")
+    points = [(row["mean_score"], row["fake_fraction"]) for row in reliability_curve(videos, RELIABILITY_BINS)]
+    x, y = unit_axis("mean score"), unit_axis("fraction of fakes")
     return line_chart([Line(points, "ink")], x, y, label="reliability curve", diagonal=True, dots=True)
 
 
@@ -133,33 +133,33 @@ def _thinned(scores: np.ndarray) -> list[float]:
 
 
 def accuracy_by_threshold(videos: Sample, threshold: float) -> str:
-    """What another threshold would give: accuracy, fakes found, reals cleared."""
+    """Accuracy, TPR and TNR at every threshold."""
     cuts = np.linspace(0, 1, 51)
     said = videos.scores[None, :] >= cuts[:, None]  # (51, V)
     right = said == (videos.labels == 1)
     lines = [Line(_points(cuts, right.mean(axis=1)), "ink", "accuracy")]
-    for name, css, label in (("fakes found", "fake", 1), ("reals cleared", "real", 0)):
+    for name, css, label in (("TPR", "fake", 1), ("TNR", "real", 0)):
         own = videos.labels == label
         if own.any():
             lines.append(Line(_points(cuts, right[:, own].mean(axis=1)), css, name))
     title = f"threshold (chosen on validation: {threshold:.2f})"
-    return line_chart(lines, unit_axis(title), unit_axis("share"), label="accuracy by threshold")
+    return line_chart(lines, unit_axis(title), unit_axis(), label="accuracy by threshold")
 
 
 def _points(x: np.ndarray, y: np.ndarray) -> Sequence[tuple[float, float]]:
     return [(float(a), float(b)) for a, b in zip(x, y, strict=True)]
 
 
-def harm_charts(found: dict[str, Any]) -> list[str]:
-    """Video AUC under each kind of harm, from none to the strongest asked for."""
+def robustness_charts(found: dict[str, Any]) -> list[str]:
+    """Video AUC under each kind of corruption, from clean to the strongest asked for."""
     drawn = []
     clean = float(found["clean"])
     for kind, curve in found["auc"].items():
         name, unit = UNITS.get(kind, (kind, "strength"))
         points = [(0.0, clean), *((float(n), float(value)) for n, value in enumerate(curve.values(), 1))]
-        marks = [(0.0, "none"), *((float(n), text) for n, text in enumerate(curve, 1))]
+        marks = [(0.0, "clean"), *((float(n), text) for n, text in enumerate(curve, 1))]
         x, y = Axis(0.0, float(len(curve)), marks), unit_axis(parts=2)
-        label = f"video AUC under {name} ({unit}): unharmed {clean:.3f}, " + ", ".join(
+        label = f"video AUC under {name} ({unit}): clean {clean:.3f}, " + ", ".join(
             f"{text}: {value:.3f}" for text, value in curve.items()
         )
         chart = line_chart([Line(points, "ink")], x, y, label=label, dots=True, level=0.5, canvas=SMALL)

@@ -1,4 +1,4 @@
-"""Pictures for the page: what the detector was given, and the videos it judged best and worst."""
+"""Pictures for the page: what the detector was given, and its most confident predictions."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _decoded(data: bytes) -> np.ndarray | None:
 
 
 def most_confident(facts: DatasetFacts, count: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The videos judged furthest from the threshold: wrongly, and rightly."""
+    """The wrong and the right predictions furthest from the threshold."""
     threshold = float(facts.figures["threshold"])
     scored = [row for row in facts.judged.rows if row["frame_score"]]
     ordered = sorted(scored, key=lambda row: (-abs(row["score"] - threshold), row["video_id"]))
@@ -94,9 +94,9 @@ def most_confident(facts: DatasetFacts, count: int) -> tuple[list[dict[str, Any]
 
 
 def explained(folder: Path, facts: DatasetFacts, scorer: Scorer, rows: list[dict[str, Any]]) -> list[Example]:
-    """Each video's most telling frame, with heat and residual; of sequence detectors the mouth of that moment."""
+    """Each video's most confident frame, with heat and residual; of sequence detectors the mouth of that moment."""
     index = load_index(folder, load_videos(folder, scorer.info.target, {"test"}), scorer.info)
-    frames = [_most_telling(row, float(facts.figures["threshold"])) for row in rows]
+    frames = [_most_confident_frame(row, float(facts.figures["threshold"])) for row in rows]
     if not isinstance(index, CropIndex):
         return [Example(row, _mouth(index, row["video_id"], frame)) for row, frame in zip(rows, frames, strict=True)]
     chosen = []
@@ -117,8 +117,8 @@ def explained(folder: Path, facts: DatasetFacts, scorer: Scorer, rows: list[dict
     return examples
 
 
-def _most_telling(row: dict[str, Any], threshold: float) -> int:
-    """The frame that speaks most for what the video was called."""
+def _most_confident_frame(row: dict[str, Any], threshold: float) -> int:
+    """The frame whose score is furthest on the predicted side."""
     scores = np.array(row["frame_score"])
     return int(row["frame_index"][int(scores.argmax() if row["score"] >= threshold else scores.argmin())])
 

@@ -37,13 +37,14 @@ class Section:
     """One dataset's part of the page, with what the rest of the page says of it.
 
     Fields:
-        name: the dataset. figures: its evaluate.json. mean_drop: under harm. warnings: of the splits' audit.
-        html: the part itself. code: sha256 of the code that judged. packages: versions that judged.
+        name: the dataset. figures: its evaluate.json. mean_auc_drop: of its robustness.json.
+        warnings: of the splits' audit. html: the part itself.
+        code: sha256 of the code that evaluated. packages: versions that evaluated.
     """
 
     name: str
     figures: dict[str, Any]
-    mean_drop: float | None
+    mean_auc_drop: float | None
     warnings: list[str]
     html: str
     code: str
@@ -55,7 +56,7 @@ def gather(name: str, params: EvaluateParams, root: Path = Path()) -> DatasetFac
 
     Args:
         name: the dataset.
-        params: which videos are judged.
+        params: which videos are evaluated.
         root: where data/ and metrics/ are.
     Raises:
         UserError: it has not been evaluated, or a file is damaged.

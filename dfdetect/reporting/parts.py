@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from dfdetect.evaluation.caveats import in_brackets
 from dfdetect.reporting.crops import Example
 from dfdetect.reporting.svg import timeline
 
@@ -13,9 +14,9 @@ UNDEFINED = "–"
 CAPTIONS = {
     "crop": "crop",
     "mask": "attention mask",
-    "heat": "speaks for fake",
+    "heat": "evidence for fake",
     "residual": "reconstruction error",
-    "mouth": "mouth, most telling",
+    "mouth": "mouth at that moment",
 }
 
 
@@ -26,14 +27,15 @@ def number(value: Any, digits: int = 3) -> str:
     return f"{value:.{digits}f}" if isinstance(value, float) else escape(str(value))
 
 
-def bounds(value: Sequence[float] | None) -> str:
-    """An interval, or nothing."""
-    return "" if value is None else f"[{value[0]:.3f}, {value[1]:.3f}]"
-
-
-def between(value: Any, interval: Sequence[float] | None) -> str:
-    """A figure with its interval beside it."""
-    return number(value) + (f'<span class="between">{bounds(interval)}</span>' if interval else "")
+def between(value: Any, interval: list[float] | None, why: str | None = None, few: str | None = None) -> str:
+    """A figure with its interval beside it, or why it has none; and that its videos are too few, if they are."""
+    beside = in_brackets(interval) or (f"no interval: {why}" if why else "")
+    shown = f'<span class="between">{escape(beside)}</span>' if beside else ""
+    return (
+        number(value)
+        + shown
+        + (f'<span class="between below">{escape(few)}</span>' if few and value is not None else "")
+    )
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, name: str, wrap: int | None = None) -> str:
@@ -89,19 +91,19 @@ def verdict(row: dict[str, Any], threshold: float) -> str:
     said = row["score"] >= threshold
     value = f"<b>{row['score']:.0%} fake</b>"
     if row["label"] is None:
-        return f'<span class="tag">called {"fake" if said else "real"}</span>{value}'
+        return f'<span class="tag">predicted {"fake" if said else "real"}</span>{value}'
     words = {
-        (True, 1): "fake, found",
-        (False, 0): "real, cleared",
-        (False, 1): "fake, missed",
-        (True, 0): "false alarm",
+        (True, 1): "true positive",
+        (False, 0): "true negative",
+        (False, 1): "false negative",
+        (True, 0): "false positive",
     }
     css = "right" if said == bool(row["label"]) else "wrong"
     return f'<span class="tag {css}">{words[said, row["label"]]}</span>{value}'
 
 
 def example(found: Example, threshold: float, *, over_time: bool = True) -> str:
-    """A video: verdict, pictures, scores over time if wanted, where it comes from."""
+    """A video: prediction, pictures, scores over time if wanted, where it comes from."""
     row = found.row
     shown = escape(str(row["video_id"]), quote=True)
     pictures = "".join(

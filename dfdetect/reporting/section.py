@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
 
-from dfdetect.reporting.charts import accuracy_by_threshold, charts, harm_charts, score_strips
+from dfdetect.evaluation.caveats import reasons
+from dfdetect.evaluation.evaluate import CROSSED
+from dfdetect.reporting.charts import accuracy_by_threshold, charts, robustness_charts, score_strips
 from dfdetect.reporting.crops import Example
 from dfdetect.reporting.gather import DatasetFacts
 from dfdetect.reporting.parts import between, details, example, figure, grid, number, table
@@ -15,8 +16,8 @@ FIGURES = (
     ("auc", "AUC"),
     ("ap", "average precision"),
     ("eer", "EER"),
-    ("tpr_at_1pct_fpr", "fakes found at 1 % false alarms"),
-    ("tpr_at_0p1pct_fpr", "fakes found at 0.1 % false alarms"),
+    ("tpr_at_1pct_fpr", "TPR at 1 % FPR"),
+    ("tpr_at_0p1pct_fpr", "TPR at 0.1 % FPR"),
     ("acc", "accuracy"),
     ("balanced_acc", "balanced accuracy"),
     ("sensitivity", "sensitivity (recall of fakes)"),
@@ -41,11 +42,6 @@ class Pictures:
     successes: list[Example] = field(default_factory=list)
 
 
-def interval_of(figures: dict[str, Any]) -> dict[str, Any]:
-    """The intervals of an evaluate.json, whatever their confidence."""
-    return next(value for key, value in figures.items() if key.startswith("interval_"))
-
-
 def render_section(each: DatasetFacts, pictures: Pictures, *, anomaly: bool) -> str:
     """All that is known of the detector on one dataset.
 
@@ -60,11 +56,11 @@ def render_section(each: DatasetFacts, pictures: Pictures, *, anomaly: bool) -> 
         parts.append("<h3>What the detector is given</h3>")
         parts.append(grid((example(found, threshold, over_time=False) for found in pictures.samples), "four"))
     drawn = charts(each.judged, threshold, each.figures["video"]["confusion"])
-    parts += [f"<h3>How it does</h3>{grid(drawn)}" if drawn else "", _numbers(each), _groups(each, anomaly=anomaly)]
+    parts += [f"<h3>Performance</h3>{grid(drawn)}" if drawn else "", _numbers(each), _groups(each, anomaly=anomaly)]
     parts += [_silence(each), _robustness(each)]
     for caption, note, found in (
-        ("Most confident mistakes", "The wrong verdicts furthest from the threshold.", pictures.mistakes),
-        ("Most confident successes", "The right verdicts furthest from the threshold.", pictures.successes),
+        ("Most confident mistakes", "The wrong predictions furthest from the threshold.", pictures.mistakes),
+        ("Most confident successes", "The right predictions furthest from the threshold.", pictures.successes),
     ):
         shown = grid((example(item, threshold) for item in found), "cards")
         maps = _MAPS if any("heat" in item.pictures for item in found) else ""
@@ -73,7 +69,7 @@ def render_section(each: DatasetFacts, pictures: Pictures, *, anomaly: bool) -> 
 
 
 _LINES = "The line is the score over the video, the dashes are the threshold."
-_MAPS = "The colours of the heat map (Grad-CAM) show what speaks for fake in the frame that tells most."
+_MAPS = "The colours of the heat map (Grad-CAM) show the evidence for fake in the most confident frame."
 
 
 def _data(each: DatasetFacts) -> str:
@@ -82,13 +78,13 @@ def _data(each: DatasetFacts) -> str:
         status = ", ".join(f"{escape(name)} {count}" for name, count in found.get("status", {}).items())
         rows.append([stage, number(found.get("videos")), number(found.get("failed")), status])
     parts = ["<h3>Data and audit</h3>"]
-    tables = [table(("stage", "videos", "failed", "what became of them"), rows, name="coverage by stage", wrap=3)]
+    tables = [table(("stage", "videos", "failed", "status"), rows, name="coverage by stage", wrap=3)]
     if each.splits:
         listed = [
             [name, number(s["videos"]), number(s["identities"]), number(s["fake_share"])]
             for name, s in sorted(each.splits["splits"].items())
         ]
-        tables.append(table(("split", "videos", "identities", "share of fakes"), listed, name="splits"))
+        tables.append(table(("split", "videos", "identities", "fraction of fakes"), listed, name="splits"))
     parts.append(grid((f"<div>{found}</div>" for found in tables), "two"))
     if each.splits:
         warnings = "".join(f"<li>{escape(warning)}</li>" for warning in each.splits.get("warnings", []))
@@ -106,17 +102,21 @@ def _data(each: DatasetFacts) -> str:
 
 
 def _numbers(each: DatasetFacts) -> str:
-    interval = interval_of(each.figures)
+    interval, why = each.figures["ci"], reasons(each.figures)
     rows = [
-        [name] + [between(each.figures[level][key], interval[level][key]) for level in ("video", "frame")]
+        [name]
+        + [
+            between(each.figures[level][key], interval[level][key], why.get(f"ci.{level}.{key}"))
+            for level in ("video", "frame")
+        ]
         for key, name in FIGURES
     ]
     parts = ["<h3>Figures</h3>", table(("figure", "videos", "frames"), rows, name="figures with intervals")]
     calibrated, video = each.figures["calibrated"], each.figures["video"]
     if video["ece"] is not None:
         parts.append(
-            f'<p class="note">Honest probabilities on as many videos have an expected calibration error of '
-            f"{number(video['ece_if_calibrated'])} on average, 95 % below {number(video['ece_if_calibrated_p95'])}.</p>"
+            f'<p class="note">Calibrated scores of as many videos have an expected calibration error of '
+            f"{number(video['ece_expected'])} on average, 95 % below {number(video['ece_expected_p95'])}.</p>"
         )
     if calibrated["temperature"] is not None:
         parts.append(
@@ -124,27 +124,27 @@ def _numbers(each: DatasetFacts) -> str:
             f"log loss {number(calibrated['log_loss'])}, Brier {number(calibrated['brier'])}, "
             f"ECE {number(calibrated['ece'])}.</p>"
         )
-    reasons = "".join(
-        f"<li><code>{escape(item['figure'])}</code>: {escape(item['reason'])}</li>"
-        for item in each.figures["undefined"]
-    )
-    return "".join(parts) + (details("Why some figures are undefined", f"<ul>{reasons}</ul>") if reasons else "")
+    undefined: dict[str, list[str]] = {}
+    for path, reason in why.items():
+        undefined.setdefault(reason, []).append(f"<code>{escape(path)}</code>")
+    listed = "".join(f"<li>{escape(reason)}: {', '.join(paths)}</li>" for reason, paths in undefined.items())
+    return "".join(parts) + (details("Why some figures are undefined", f"<ul>{listed}</ul>") if listed else "")
 
 
 def _groups(each: DatasetFacts, *, anomaly: bool) -> str:
-    threshold, shown = each.figures["threshold"], []
+    threshold, why, shown = each.figures["threshold"], reasons(each.figures), []
     title = "calibrated anomaly score" if anomaly else "probability of fake"
     for name in GROUPS:
         found = each.figures[f"by_{name}"]
         if len(found) < 2:
             continue
-        head = (name, "videos", "judged rightly", "AUC against reals", "EER")
+        head = (name, "videos", "accuracy", "AUC against reals", "EER")
         rows = [
             [
                 escape(group),
                 number(row["videos"]),
                 f"{row['acc']:.0%}",
-                between(row["auc"], row["auc_interval"]),
+                between(row["auc"], row["ci"]["auc"], why.get(f"by_{name}.{group}.ci.auc"), row["too_few"]),
                 number(row["eer"]),
             ]
             for group, row in found.items()
@@ -153,17 +153,22 @@ def _groups(each: DatasetFacts, *, anomaly: bool) -> str:
         inner = f"<div>{table(head, rows, name=f'figures by {name}')}</div>{strips}"
         what = "Anomaly scores by category" if anomaly and name == "category" else f"By {name}"
         shown.append(f'<h3>{what}</h3><div class="grid two">{inner}</div>')
-    crossed = each.figures.get("by_method_and_compression", {})
+    crossed = each.figures.get(CROSSED, {})
     if crossed:
         rows = [
-            [escape(name), number(row["videos"]), f"{row['acc']:.0%}", between(row["auc"], row["auc_interval"])]
+            [
+                escape(name),
+                number(row["videos"]),
+                f"{row['acc']:.0%}",
+                between(row["auc"], row["ci"]["auc"], why.get(f"{CROSSED}.{name}.ci.auc"), row["too_few"]),
+            ]
             for name, row in crossed.items()
         ]
-        columns = ("method and compression", "videos", "judged rightly", "AUC against reals of that compression")
+        columns = ("method and compression", "videos", "accuracy", "AUC against reals of that compression")
         shown.append("<h3>By method and compression</h3>" + table(columns, rows, name="figures by both"))
     if each.judged.labels.size:
-        chart = figure("What another threshold would give", accuracy_by_threshold(each.judged.videos, threshold))
-        shown.append(f'<h3>The threshold, and the people</h3><div class="grid">{chart}{_identities(each)}</div>')
+        chart = figure("Accuracy by threshold", accuracy_by_threshold(each.judged.videos, threshold))
+        shown.append(f'<h3>Threshold and identities</h3><div class="grid">{chart}{_identities(each)}</div>')
     return "".join(shown)
 
 
@@ -172,9 +177,9 @@ def _identities(each: DatasetFacts) -> str:
     if not found["count"]:
         return ""
     rows = [[escape(i["identity"]), number(i["videos"]), f"{i['acc']:.0%}"] for i in found["worst"]]
-    listed = table(("identity", "videos", "judged rightly"), rows, name="identities judged worst")
-    mean = f"{found['acc_mean']:.0%} on average over {found['count']} identities; the ones judged worst:"
-    return f'<div><p class="note">Judged rightly: {mean}</p>{listed}</div>'
+    listed = table(("identity", "videos", "accuracy"), rows, name="identities of the lowest accuracy")
+    mean = f"{found['acc_mean']:.0%} on average over {found['count']} identities; the lowest:"
+    return f'<div><p class="note">Accuracy: {mean}</p>{listed}</div>'
 
 
 def _silence(each: DatasetFacts) -> str:
@@ -183,8 +188,8 @@ def _silence(each: DatasetFacts) -> str:
         return ""
     values = f"{number(found['auc_untrimmed'])} with it, {number(found['auc_trimmed'])} without"
     return (
-        f"<h3>Leading silence of the sound</h3><p>AUC {values}. A gain from silence is the dataset's making, "
-        "not the forgery's.</p>"
+        f"<h3>Leading silence of the sound</h3><p>AUC {values}. A gain from silence comes from how the "
+        "dataset was made, not from the forgery.</p>"
     )
 
 
@@ -195,9 +200,9 @@ def _robustness(each: DatasetFacts) -> str:
     rows = [
         [kind, strength, number(value)] for kind, curve in found["auc"].items() for strength, value in curve.items()
     ]
-    listed = details("All strengths as a table", table(("harm", "strength", "AUC"), rows, name="AUC under harm"))
+    listed = details("All strengths as a table", table(("corruption", "strength", "AUC"), rows, name="robustness"))
     note = (
-        f"<p>Video AUC when the same crops are harmed: <b>{number(found['clean'])}</b> unharmed, "
-        f"<b>{number(found['mean_drop'])}</b> lost on average over all that is below.</p>"
+        f"<p>Video AUC of the same crops, corrupted: <b>{number(found['clean'])}</b> clean, mean AUC drop "
+        f"<b>{number(found['mean_auc_drop'])}</b> over all corruptions below.</p>"
     )
-    return f"<h3>Robustness</h3>{note}{grid(harm_charts(found), 'small')}{listed}"
+    return f"<h3>Robustness</h3>{note}{grid(robustness_charts(found), 'small')}{listed}"

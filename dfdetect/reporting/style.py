@@ -44,6 +44,7 @@ figcaption{font-weight:600;font-size:.95rem;margin-bottom:8px}
 .card h3{margin:0;font-size:1rem;overflow-wrap:anywhere}
 .big{font-size:2.9rem;font-weight:680;letter-spacing:-.03em;line-height:1.1;margin:.15em 0 0;
 font-variant-numeric:tabular-nums}
+.big.few{font-size:1.45rem}
 .big small{display:block;font-size:.9rem;font-weight:500;letter-spacing:0;color:var(--muted);line-height:1.4}
 .stats{display:flex;flex-wrap:wrap;gap:8px 26px;margin:12px 0 0}
 .stats div{font-size:.82rem;color:var(--muted)}
@@ -53,8 +54,8 @@ font-variant-numeric:tabular-nums}
 border:1px solid var(--rule);
 color:var(--muted);vertical-align:2px;white-space:nowrap}
 .tag.wrong{color:var(--fake);border-color:currentColor}.tag.right{color:var(--good);border-color:currentColor}
-.mind{padding-left:1.2em;margin:.4em 0;max-width:76ch}
-.mind li{margin:.35em 0}
+.caveats{padding-left:1.2em;margin:.4em 0;max-width:76ch}
+.caveats li{margin:.35em 0}
 svg{width:100%;height:auto;display:block}
 svg text{font-family:inherit}
 .rule{stroke:var(--rule);stroke-width:1}
@@ -90,6 +91,8 @@ th:first-child,td:first-child{text-align:left}
 thead th{color:var(--muted);font-weight:600;vertical-align:bottom}
 tbody th{font-weight:500}
 .between{color:var(--muted);font-size:.92em;padding-left:.35em}
+.stats .between{font-weight:500;font-size:.85rem}
+.below,.two .between{display:block;padding:0}
 th.wrap,td.wrap{white-space:normal;text-align:left;min-width:16ch;overflow-wrap:anywhere;padding-left:12px}
 .pictures{display:grid;grid-template-columns:repeat(3,1fr);gap:8px;margin:10px 0}
 

@@ -5,39 +5,22 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from dfdetect.config.params import Params, load
+from dfdetect.evaluation.caveats import lines
 from dfdetect.io.tables import read_json
 
 METRICS = Path("metrics")
 
 
-def figure(value: Any, bounds: Any = None) -> str:
-    """A metric in three digits, with its interval; `undefined` where there is none."""
-    if not isinstance(value, int | float):
-        return "undefined"
-    text = f"{value:.3f}"
-    return f"{text} [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else text
-
-
-def line(dataset: str, found: dict[str, Any]) -> str:
-    """One dataset's video-level figures."""
-    name = next(key for key in found if key.startswith("interval_"))
-    values, bounds = found["video"], found[name]["video"]
-    parts = [f"{key} {figure(values[key], bounds.get(key))}" for key in ("auc", "acc", "eer")]
-    return f"  {dataset:<14} {found['coverage']['videos']} videos   " + "   ".join(parts)
-
-
 def summary(params: Params) -> str:
-    """The text: figures of each dataset with their intervals, then where to look.
+    """The text: figures of each dataset with their intervals and caveats, then where to look.
 
     Raises:
         UserError: a dataset of params.run has not been evaluated.
     """
     found = {name: read_json(METRICS / name / "evaluate.json") for name in params.run.datasets}
     first = next(iter(found))
-    percent = next(key for key in found[first] if key.startswith("interval_")).removeprefix("interval_")
     places = {
         "models/detector/": "the trained detector; README.md in it is its model card",
         f"metrics/{first}/evaluate.json": "all figures; one such file a dataset",
@@ -52,8 +35,8 @@ def summary(params: Params) -> str:
         [
             "",
             f"{params.train.detector} trained on {params.train.dataset} ({params.train.recipe}): "
-            f"test videos, {percent} % intervals over videos",
-            *(line(name, values) for name, values in found.items()),
+            f"test videos, {100 * found[first]['ci']['level']:g} % intervals over videos",
+            *(f"  {line}" for name, figures in found.items() for line in lines(name, figures)),
             "",
             "Where the results are",
             *(f"  {place:<{width}}  {what}" for place, what in places.items()),

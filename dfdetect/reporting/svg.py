@@ -134,7 +134,7 @@ def line_chart(
         lines: the curves; names go to a legend below.
         x, y: the axes.
         label: what it shows, in words.
-        diagonal: draw the line of chance or of honesty.
+        diagonal: draw the diagonal: chance in a ROC, calibrated in a reliability curve.
         dots: mark the points themselves.
         level: a height to compare with, drawn as a dashed line.
         canvas: its size.
@@ -163,16 +163,16 @@ def legend(lines: Sequence[Line]) -> str:
 
 
 def histogram_chart(rows: Sequence[dict[str, float | str]], threshold: float, *, label: str) -> str:
-    """Shares of a class by score: reals upwards, fakes downwards."""
-    top = max((float(row["share"]) for row in rows), default=1.0)
-    y = Axis(-top, top, [(-top, f"{top:.0%}"), (0, "0"), (top, f"{top:.0%}")], "share of the class")
+    """Fractions of a class by score: reals upwards, fakes downwards."""
+    top = max((float(row["fraction"]) for row in rows), default=1.0)
+    y = Axis(-top, top, [(-top, f"{top:.0%}"), (0, "0"), (top, f"{top:.0%}")], "fraction of the class")
     x = unit_axis("probability of fake")
     parts = _frame(x, y, LARGE)
     for name, sign in (("real", 1), ("fake", -1)):
         own = [row for row in rows if row["class"] == name]
         width = (LARGE.width - LARGE.left - LARGE.right) / max(1, len(own))
         for row in own:
-            far, zero = LARGE.y(y, sign * float(row["share"])), LARGE.y(y, 0)
+            far, zero = LARGE.y(y, sign * float(row["fraction"])), LARGE.y(y, 0)
             box = f'x="{LARGE.x(x, float(row["score"])) - width / 2:.1f}" width="{width * 0.92:.1f}"'
             height = abs(far - zero)
             parts.append(f'<rect class="bar {name}" {box} y="{min(far, zero):.1f}" height="{height:.1f}"/>')
@@ -226,14 +226,16 @@ def _box(canvas: Canvas, x: Axis, strip: Strip, top: float) -> list[str]:
 
 
 def confusion_chart(cells: Mapping[str, int], *, label: str) -> str:
-    """Two by two: rows are what the videos are, columns what they were called."""
+    """Two by two: rows are actual classes, columns predicted ones."""
     parts = []
     names = (("real", ("tn", "fp")), ("fake", ("fn", "tp")))
     for row, (true, keys) in enumerate(names):
         total = sum(cells[key] for key in keys)
         y = 38 + row * 122
         turned = f'transform="rotate(-90 24 {y + 58})"'
-        parts.append(f'<text class="name {true}" x="24" y="{y + 58}" text-anchor="middle" {turned}>is {true}</text>')
+        parts.append(
+            f'<text class="name {true}" x="24" y="{y + 58}" text-anchor="middle" {turned}>actual {true}</text>'
+        )
         for column, key in enumerate(keys):
             x = 40 + column * 156
             share = cells[key] / total if total else 0.0
@@ -245,7 +247,7 @@ def confusion_chart(cells: Mapping[str, int], *, label: str) -> str:
             parts.append(f'<text class="share" {at} y="{y + 82}">{share:.0%} of {total}</text>')
     for column, said in enumerate(("real", "fake")):
         at = f'x="{115 + column * 156}" y="26" text-anchor="middle"'
-        parts.append(f'<text class="name {said}" {at}>called {said}</text>')
+        parts.append(f'<text class="name {said}" {at}>predicted {said}</text>')
     return drawing(parts, label, 360, 290)
 
 

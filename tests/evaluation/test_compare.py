@@ -74,6 +74,7 @@ def test_two_that_part_the_classes_may_still_differ() -> None:
     assert auc["p"] == 1.0
     found = compare(made.slice(0, 8), made.slice(0, 8), QUICK)
     assert "undefined: fewer than 5 videos" in in_words(found)
+    assert "too few test videos (4 real, 4 fake)" in in_words(found)
     few = found["figures"]["auc"]
     assert (few["difference"], few["low"], few["high"], few["p"]) == (0.0, None, None, None)
 

@@ -15,7 +15,7 @@ from tests.evaluation.tables import QUICK, random_table, row, table
 
 
 def run(made, params=QUICK, validation=None):  # type: ignore[no-untyped-def]
-    figures = judge(made, threshold=0.5, video_score="mean", params=params, validation=validation)
+    figures = judge(made, threshold=0.5, aggregation="mean", params=params, validation=validation)
     json.dumps(figures, allow_nan=False)  # null, never NaN
     return figures
 
@@ -33,7 +33,7 @@ def test_video_and_frame_figures_with_intervals_around_them() -> None:
     assert figures["video"]["auc"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)
     assert figures["coverage"]["frames"] == 100
     for name in ("video", "frame"):
-        for key, bounds in figures["interval_95"][name].items():
+        for key, bounds in figures["ci"][name].items():
             assert bounds is not None, key
             assert bounds[0] < bounds[1]
             assert bounds[0] <= figures[name][key] <= bounds[1] or key in ("tpr_at_0p1pct_fpr", "ece"), key
@@ -46,26 +46,26 @@ def test_parted_classes_have_an_exact_interval() -> None:
     """Ten pairs, all right: an AUC under 0.05 ** (1/10) would give that in fewer than 5 % of samples."""
     made = table(*(row(f"v{i}", i % 2, 0.2 + 0.6 * (i % 2)) for i in range(20)))
     figures = run(made)
-    found = figures["interval_95"]
+    found = figures["ci"]
     for name in ("video", "frame"):  # frames of ten videos are no more than ten pairs
         assert found[name]["auc"] == [round(0.05**0.1, 6), 1.0]
         assert found[name]["eer"] is None
-        assert "auc" not in reason(figures, f"interval_95.{name}").split(": ")[1].split(", ")
-    assert found["auc_interval_method"] == {"video": "exact", "frame": "exact"}
+        assert reason(figures, f"ci.{name}.eer") == "the resamples hardly vary"
+    assert found["auc_method"] == {"video": "exact", "frame": "exact"}
     swap = figures["by_method"]["swap"]
-    assert (swap["auc_interval"], swap["auc_interval_method"]) == ([round(0.05**0.1, 6), 1.0], "exact")
+    assert swap["ci"] == {"auc": [round(0.05**0.1, 6), 1.0], "auc_method": "exact"}
     turned = run(table(*(row(f"v{i}", i % 2, 0.8 - 0.6 * (i % 2)) for i in range(20))))
-    assert turned["interval_95"]["video"]["auc"] == [0.0, round(1 - 0.05**0.1, 6)]
-    assert run(random_table())["interval_95"]["auc_interval_method"]["video"] == "bootstrap"
+    assert turned["ci"]["video"]["auc"] == [0.0, round(1 - 0.05**0.1, 6)]
+    assert run(random_table())["ci"]["auc_method"]["video"] == "bootstrap"
 
 
 def test_too_few_videos_of_a_class_have_no_interval() -> None:
     figures = run(table(*(row(f"v{i}", int(i < 4), 0.3 + 0.01 * i) for i in range(30))))
-    assert set(figures["interval_95"]["video"].values()) == {None}
-    assert figures["interval_95"]["auc_interval_method"]["video"] is None
-    assert reason(figures, "interval_95.video") == "4 fake videos are too few for an interval"
-    assert figures["by_method"]["swap"]["auc_interval"] is None
-    assert reason(figures, "by_method.swap.auc_interval") == "4 fake videos are too few for an interval"
+    assert set(figures["ci"]["video"].values()) == {None}
+    assert figures["ci"]["auc_method"]["video"] is None
+    assert reason(figures, "ci.video.acc") == "4 fake videos; 5 are needed"
+    assert figures["by_method"]["swap"]["ci"] == {"auc": None, "auc_method": None}
+    assert reason(figures, "by_method.swap.ci.auc") == "4 fake videos; 5 are needed"
 
 
 def test_each_kind_of_fake_is_set_against_all_reals() -> None:
@@ -83,13 +83,13 @@ def test_each_kind_of_fake_is_set_against_all_reals() -> None:
     assert figures["by_method"]["swap"]["auc"] > figures["by_method"]["wave"]["auc"]
     assert figures["by_method"]["real"]["auc"] is None
     assert reason(figures, "by_method.real.auc") == "there is no fake video"
-    assert figures["by_compression"]["c23"]["auc"] == figures["video"]["auc"]  # both classes: judged by itself
+    assert figures["by_compression"]["c23"]["auc"] == figures["video"]["auc"]  # both classes: evaluated by itself
 
 
 def test_each_method_under_each_compression_is_set_against_the_reals_under_the_same() -> None:
     rows = [row(f"r{i}{c}", 0, s, compression=c) for i in range(3) for c, s in (("c23", 0.1), ("c40", 0.6))]
     rows += [row(f"f{m}{c}", 1, 0.5, method=m, compression=c) for m in ("swap", "wave") for c in ("c23", "c40")]
-    found = judge(table(*rows), threshold=0.55, video_score="mean", params=QUICK, validation=None)
+    found = judge(table(*rows), threshold=0.55, aggregation="mean", params=QUICK, validation=None)
     crossed = found["by_method_and_compression"]
     assert {name: each["auc"] for name, each in crossed.items()} == {
         **{"real c23": None, "real c40": None},
@@ -97,7 +97,7 @@ def test_each_method_under_each_compression_is_set_against_the_reals_under_the_s
     }
     assert found["by_method"]["swap"]["auc"] == 0.5
     assert crossed["real c40"]["acc"] == 0.0
-    alone = judge(random_table(), threshold=0.5, video_score="mean", params=QUICK, validation=None)
+    alone = judge(random_table(), threshold=0.5, aggregation="mean", params=QUICK, validation=None)
     assert "by_method_and_compression" not in alone
 
 
@@ -115,7 +115,7 @@ def test_one_class_alone(label: int) -> None:
     assert figures["video"]["auc"] is None
     assert reason(figures, "video.auc") == f"there is no {'fake' if label == 0 else 'real'} video"
     assert figures["video"]["acc"] == 0.5
-    assert figures["interval_95"]["video"]["auc"] is None
+    assert figures["ci"]["video"]["auc"] is None
 
 
 def test_one_video() -> None:
@@ -127,7 +127,7 @@ def test_one_video() -> None:
 def test_no_face_anywhere() -> None:
     figures = run(table(row("a", 1, None), row("b", 0, None)))
     assert figures["coverage"]["scored"] == 0
-    assert figures["coverage"]["scored_share"] == 0.0
+    assert figures["coverage"]["scored_fraction"] == 0.0
     assert figures["coverage"]["status"] == {"no_face": 2}
     assert figures["coverage"]["not_scored"][0] == {
         "video_id": "a",
@@ -141,14 +141,14 @@ def test_no_face_anywhere() -> None:
 def test_no_video() -> None:
     figures = run(table())
     assert figures["coverage"]["videos"] == 0
-    assert figures["coverage"]["scored_share"] is None
+    assert figures["coverage"]["scored_fraction"] is None
     assert figures["video"]["auc"] is None
 
 
 def test_unlabelled_videos_are_scored_without_metrics() -> None:
     figures = run(table(row("a", None, 0.9), row("b", None, 0.1)))
     assert figures["coverage"]["scored"] == 2
-    assert figures["coverage"]["labelled"] == figures["coverage"]["judged"] == 0
+    assert figures["coverage"]["labelled"] == figures["coverage"]["evaluated"] == 0
     assert reason(figures, "video.auc") == "no labelled video was scored"
 
 
@@ -162,10 +162,10 @@ def test_missing_videos_are_left_out_counted_or_an_error() -> None:
     made = table(row("a", 1, 0.9), row("b", 0, 0.1), row("c", 1, None))
     left_out = run(made)
     assert left_out["video"]["acc"] == 1.0
-    assert left_out["coverage"] | {"scored": 2, "judged": 2, "missing": "exclude"} == left_out["coverage"]
+    assert left_out["coverage"] | {"scored": 2, "evaluated": 2, "on_missing": "exclude"} == left_out["coverage"]
     counted = run(made, QUICK.model_copy(update={"missing": "score", "missing_score": 0.3}))
     assert counted["video"]["acc"] == pytest.approx(2 / 3, abs=1e-6)
-    assert counted["coverage"]["judged"] == 3
+    assert counted["coverage"]["evaluated"] == 3
     assert counted["coverage"]["scored"] == 2
     with pytest.raises(UserError, match=r"1 of 3 labelled test videos have no score.*\n  c: no_face"):
         run(made, QUICK.model_copy(update={"missing": "error"}))

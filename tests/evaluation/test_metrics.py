@@ -162,7 +162,7 @@ def test_no_item_leaves_all_undefined() -> None:
 def test_precision_of_a_class_never_called_is_undefined() -> None:
     found = Figures(Sample.of(np.array([0, 1]), np.array([0.1, 0.2])), 0.5, 10)
     assert math.isnan(found.values()["fake_precision"])
-    assert undefined("fake_precision", found.cells(), "video") == "no video was called fake"
+    assert undefined("fake_precision", found.cells(), "video") == "no video was predicted fake"
     assert found.values()["fake_f1"] == 0.0
 
 

@@ -8,32 +8,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfdetect.evaluation.metrics import Sample, calibration, losses
-from dfdetect.evaluation.reliability import (
-    ece_if_calibrated,
-    fit_temperature,
-    logit,
-    reliability_curve,
-    with_temperature,
-)
+from dfdetect.evaluation.reliability import expected_ece, fit_temperature, logit, reliability_curve, with_temperature
 
 
 def test_reliability_curve_by_hand() -> None:
     sample = Sample.of(np.array([0, 1, 1, 1]), np.array([0.1, 0.15, 0.9, 1.0]))
     low, high = reliability_curve(sample, 5)
-    assert low == {"low": 0.0, "high": 0.2, "items": 2, "mean_score": 0.125, "fake_share": 0.5}
-    assert high == {"low": 0.8, "high": 1.0, "items": 2, "mean_score": 0.95, "fake_share": 1.0}
+    assert low == {"low": 0.0, "high": 0.2, "items": 2, "mean_score": 0.125, "fake_fraction": 0.5}
+    assert high == {"low": 0.8, "high": 1.0, "items": 2, "mean_score": 0.95, "fake_fraction": 1.0}
 
 
-def test_honest_scores_of_few_videos_have_a_calibration_error() -> None:
+def test_calibrated_scores_of_few_videos_have_a_calibration_error() -> None:
     rng = np.random.default_rng(4)
     scores = rng.random(20)
-    mean, most = ece_if_calibrated(scores, 15, seed=0)
+    mean, most = expected_ece(scores, 15, seed=0)
     assert 0.15 < mean < most < 0.45
     own = [calibration(losses(Sample.of(rng.random(20) < scores, scores), 15).sum(0)[None])["ece"] for _ in range(400)]
     assert np.mean(own) == pytest.approx(mean, abs=0.02)
     assert np.mean(np.array(own) > most) == pytest.approx(0.05, abs=0.035)
-    assert ece_if_calibrated(np.tile(scores, 500), 15, seed=0)[1] < 0.02
-    assert ece_if_calibrated(scores, 15, seed=0) == (mean, most)
+    assert expected_ece(np.tile(scores, 500), 15, seed=0)[1] < 0.02
+    assert expected_ece(scores, 15, seed=0) == (mean, most)
 
 
 @pytest.mark.parametrize("true", [0.4, 1.0, 3.0])

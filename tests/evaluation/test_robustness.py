@@ -1,4 +1,4 @@
-"""Harmed crops: what each kind does, and what is measured with it."""
+"""Corrupted crops: what each kind does, and what is measured with it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dfdetect.config.params import EvaluateParams, RobustnessParams
 from dfdetect.data.images import decode, decode_mask
 from dfdetect.data.index import load_videos
 from dfdetect.evaluation.corruptions import CORRUPTIONS, noise, shift
-from dfdetect.evaluation.robustness import few_frames, harm, robustness, settings, write_robustness
+from dfdetect.evaluation.robustness import corrupt, few_frames, robustness, settings, write_robustness
 from dfdetect.inference.scoring import Scorer, load_index
 from tests.evaluation.bundles import make_detector, make_info
 from tests.synthetic_clips import clips, write_dataset, write_faces, write_sequences
@@ -33,22 +33,22 @@ STRENGTHS = {
 
 
 def crops() -> list[np.ndarray]:
-    """Detail of every size, so that each kind of harm has something to destroy."""
+    """Detail of every size, so that each kind of corruption has something to destroy."""
     rng = np.random.default_rng(0)
     small = rng.integers(40, 215, (3, 49, 49, 3), dtype=np.uint8)
     return list(np.repeat(np.repeat(small, 2, 1), 2, 2)[:, :97, :97])
 
 
 @pytest.mark.parametrize("kind", sorted(CORRUPTIONS))
-def test_more_harm_changes_more(kind: str) -> None:
+def test_a_stronger_corruption_changes_more(kind: str) -> None:
     clean = crops()
     errors = []
     for strength in STRENGTHS[kind]:
-        harmed = CORRUPTIONS[kind].apply(clean, strength)
+        corrupted = CORRUPTIONS[kind].apply(clean, strength)
         again = CORRUPTIONS[kind].apply(clean, strength)
-        assert all(np.array_equal(a, b) for a, b in zip(harmed, again, strict=True))
-        assert all(crop.shape == (97, 97, 3) and crop.dtype == np.uint8 for crop in harmed)
-        errors.append(np.mean([np.abs(h.astype(int) - c).mean() for h, c in zip(harmed, clean, strict=True)]))
+        assert all(np.array_equal(a, b) for a, b in zip(corrupted, again, strict=True))
+        assert all(crop.shape == (97, 97, 3) and crop.dtype == np.uint8 for crop in corrupted)
+        errors.append(np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(corrupted, clean, strict=True)]))
     assert 0 < errors[0] < errors[1] or kind == "shift"
     assert errors[1] < errors[2] or kind == "shift"
     assert min(errors) > 0
@@ -71,7 +71,7 @@ def test_every_param_is_a_kind_and_every_kind_a_param() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("harmed")
+    path = tmp_path_factory.mktemp("corrupted")
     write_dataset(path, clips(0, 0, 4), frames=5)
     write_faces(path, clips(0, 0, 4), frames=5, spoiled=frozenset({"test/clip001.mp4"}))
     write_sequences(path, clips(0, 0, 4))
@@ -81,7 +81,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_shift_moves_the_mask_along(folder: Path) -> None:
     info = make_info(make_detector("addnet"))
     index = load_index(folder, load_videos(folder, info.target, {"test"}), info)
-    moved, blurred = (harm(index, CORRUPTIONS[kind], 0.25) for kind in ("shift", "blur"))
+    moved, blurred = (corrupt(index, CORRUPTIONS[kind], 0.25) for kind in ("shift", "blur"))
     before = decode_mask(index.masks.get(7))
     np.testing.assert_array_equal(decode_mask(moved.masks.get(7))[12:, 12:], before[:-12, :-12])
     np.testing.assert_array_equal(decode_mask(blurred.masks.get(7)), before)
@@ -90,17 +90,17 @@ def test_a_shift_moves_the_mask_along(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["addnet", "av_transformer"])
-def test_a_harmed_index_travels_to_a_worker_process(folder: Path, name: str) -> None:
+def test_a_corrupted_index_travels_to_a_worker_process(folder: Path, name: str) -> None:
     info = make_info(make_detector(name))
     index = load_index(folder, load_videos(folder, info.target, {"test"}), info)
     for kind in CORRUPTIONS:
-        harmed = harm(index, CORRUPTIONS[kind], 20)
-        there = pickle.loads(pickle.dumps(harmed))
+        corrupted = corrupt(index, CORRUPTIONS[kind], 20)
+        there = pickle.loads(pickle.dumps(corrupted))
         if name == "addnet":
-            assert there.images.get(0) == harmed.images.get(0)
+            assert there.images.get(0) == corrupted.images.get(0)
         else:
             video_id = index.videos.ids[0]
-            assert there.mouths.read(video_id).equals(harmed.mouths.read(video_id))
+            assert there.mouths.read(video_id).equals(corrupted.mouths.read(video_id))
 
 
 def test_few_frames_are_spread_over_each_video(folder: Path) -> None:
@@ -121,11 +121,11 @@ def test_what_is_measured(folder: Path, tmp_path: Path, name: str) -> None:
     assert found is not None
     assert list(found["auc"]) == ["jpeg", "blur"]
     values = [found["auc"]["jpeg"]["20"], found["auc"]["blur"]["4"]]
-    assert found["mean_drop"] == pytest.approx(found["clean"] - np.mean(values), abs=1e-6)
+    assert found["mean_auc_drop"] == pytest.approx(found["clean"] - np.mean(values), abs=1e-6)
     write_robustness(tmp_path, found)
     assert json.loads((tmp_path / "robustness.json").read_text()) == found
     lines = (tmp_path / "plots" / "robustness.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in lines] == ["harm", "none", "jpeg 20", "blur 4"]
+    assert [line.split(",")[0] for line in lines] == ["corruption", "clean", "jpeg 20", "blur 4"]
 
 
 def test_nothing_asked_is_nothing_done_and_said(folder: Path, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_nothing_asked_is_nothing_done_and_said(folder: Path, tmp_path: Path) ->
     index = load_index(folder, load_videos(folder, info.target, {"test"}), info)
     assert robustness(scorer, index, EvaluateParams(), how="mean", label="made") is None
     write_robustness(tmp_path, None)
-    assert "asks for no kind" in (tmp_path / "robustness.json").read_text()
+    assert "asks for no corruption" in (tmp_path / "robustness.json").read_text()
 
 
 def test_one_class_has_a_reason(tmp_path: Path) -> None:

@@ -58,10 +58,10 @@ def test_every_indexed_test_video_is_there_and_no_other(root: Path) -> None:
 def test_metrics_say_what_was_done(root: Path) -> None:
     figures = json.loads((root / FILES[1]).read_text())
     assert figures["detector"] == "xception"
-    assert figures["judged_against"] == "visual_label"
+    assert figures["target"] == "visual_label"
     assert figures["threshold"] == 0.4
     assert figures["coverage"]["videos"] == 9
-    assert figures["coverage"]["judged"] == 8
+    assert figures["coverage"]["evaluated"] == 8
     assert figures["video_any_fake"]["confusion"] != figures["video"]["confusion"]
     assert set(figures["by_category"]) == {
         "FakeVideo-FakeAudio",
@@ -86,7 +86,7 @@ def test_dvc_can_read_metrics_and_plots(root: Path) -> None:
 
     kept = _extract_metrics(json.loads((root / FILES[1]).read_text()), "evaluate.json")
     assert isinstance(kept["video"]["auc"], float)
-    assert kept.get("interval_95", {}).keys() <= {"auc_interval_method"}
+    assert kept["ci"].keys() <= {"level", "auc_method"}
     assert "undefined" not in kept
     with (root / "metrics/made/plots/roc.csv").open() as file:
         assert set(next(csv.DictReader(file))) == {"fpr", "tpr", "threshold"}
@@ -104,7 +104,7 @@ def test_another_combination_gets_its_own_threshold(root: Path, tmp_path: Path) 
     labels, highs = [r["label"] for r in rows], [max(r["frame_score"]) for r in rows]
     chosen, _ = best_threshold(np.array(labels), np.array(highs))
     assert figures["threshold"] == pytest.approx(chosen, abs=1e-6)
-    assert figures["video_score"] == "max"
+    assert figures["aggregation"] == "max"
     evaluate("made", QUICK, model=root / "model", root=root)
 
 
@@ -126,7 +126,7 @@ def test_sequences_are_scored_with_and_without_silence(tmp_path: Path) -> None:
     assert table.column("score").to_pylist() == table.column("score_untrimmed").to_pylist()
     assert table.column("score").to_pylist() != table.column("score_trimmed").to_pylist()
     assert set(figures["leading_silence"]) == {"auc_trimmed", "auc_untrimmed"}
-    assert figures["judged_against"] == "label"
+    assert figures["target"] == "label"
 
 
 @pytest.mark.parametrize("how", ["mean", "max"])

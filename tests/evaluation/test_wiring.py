@@ -78,3 +78,15 @@ def test_the_page_follows_the_datasets_and_nothing_runs_twice(project: Path) -> 
     assert "another warning" in (project / "metrics/report.html").read_text()
     (project / "data/one/splits.parquet").write_text("another split\n")
     assert sorted(reproduce()) == ["evaluate@one", "report", "section@one"]
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
+def test_plots_are_in_the_cache_and_not_in_git() -> None:
+    """A run on another processor so changes no tracked picture or curve; DVC caches only what git ignores."""
+    outs = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["evaluate"]["do"]
+    settings = [next(iter(item.values())) for item in outs["plots"] if isinstance(item, dict)]
+    assert all(entry.get("cache", True) for entry in settings)
+    assert all(next(iter(item.values()))["cache"] is False for item in outs["metrics"])
+    plots, metrics = ([p.replace("${item}", "any") for p in _paths(outs[kind])] for kind in ("plots", "metrics"))
+    command = ["git", "check-ignore", "--no-index", *plots, *metrics]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.split() == plots

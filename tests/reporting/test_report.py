@@ -13,7 +13,7 @@ import pytest
 
 from dfdetect.config.params import RunParams, load
 from dfdetect.errors import UserError
-from dfdetect.evaluation.cross_dataset import generalisation
+from dfdetect.evaluation.cross_dataset import cross_dataset
 from dfdetect.evaluation.evaluate import judge
 from dfdetect.evaluation.predictions import select
 from dfdetect.evaluation.score_dataset import evaluate
@@ -68,7 +68,7 @@ class Checker(HTMLParser):
 
 
 def facts_of(made: pa.Table, **more: Any) -> DatasetFacts:
-    figures = judge(made, threshold=0.5, video_score="mean", params=QUICK, validation=None)
+    figures = judge(made, threshold=0.5, aggregation="mean", params=QUICK, validation=None)
     return DatasetFacts("made", figures, made, select(made, QUICK), **more)
 
 
@@ -78,9 +78,9 @@ def page(each: DatasetFacts, pictures: Pictures | None = None, **changes: Any) -
     info = make_info(make_detector("xception"), **{"train": train, **changes})
     html = render_section(each, pictures or Pictures(), anomaly=info.calibration is not None)
     section = Section(
-        "made", each.figures, each.robustness.get("mean_drop"), each.splits.get("warnings", []), html, "c0", {}
+        "made", each.figures, each.robustness.get("mean_auc_drop"), each.splits.get("warnings", []), html, "c0", {}
     )
-    found = generalisation("xception", "made", {"made": each.figures})
+    found = cross_dataset("xception", "made", {"made": each.figures})
     run = Run(info, "made", [section], {"train_loss": [(0.0, 0.7), (1.0, 0.5)], "val_auc": [(0.0, 0.6)]}, found)
     text = render(run)
     assert text == render(run)
@@ -102,7 +102,7 @@ def read(text: str) -> Checker:
 
 def test_a_whole_run_is_on_the_page() -> None:
     made = random_table()
-    robust = {"clean": 0.9, "mean_drop": 0.123, "auc": {"jpeg": {"90": 0.8, "30": 0.7}}, "undefined": []}
+    robust = {"clean": 0.9, "mean_auc_drop": 0.123, "auc": {"jpeg": {"90": 0.8, "30": 0.7}}, "undefined": []}
     splits = {
         "splits": {"test": {"videos": 50, "identities": 3, "fake_share": 0.6}},
         "warnings": ["odd <one>"],
@@ -116,7 +116,7 @@ def test_a_whole_run_is_on_the_page() -> None:
     )
     found = page(each, shown)
     for words in (
-        *("Overview", "Generalisation", "Training", "Provenance", "Data and audit", "What the detector is given"),
+        *("Overview", "Cross-dataset", "Training", "Provenance", "Data and audit", "What the detector is given"),
         *("ROC", "Precision and recall", "DET", "Calibration", "Confusion", "Scores", "Figures", "By category"),
         *("By method", "Robustness", "JPEG", "Most confident mistakes", "Most confident successes", "Grad-CAM"),
     ):
@@ -172,27 +172,40 @@ def test_names_from_outside_cannot_break_the_page() -> None:
     assert found.text.count(evil) > 12
 
 
-def test_to_keep_in_mind_follows_the_figures() -> None:
+def test_caveats_follow_the_figures() -> None:
     said = page(facts_of(table(*[row(f"r{i}", 0, 0.6 + i / 100) for i in range(9)], row("f", 1, 0.95)))).text
-    assert "10 judged test videos" in said
+    assert "too few test videos (9 real, 1 fake); with under 20 of a class" in said
     assert "does not fit this dataset" in said
     large = page(facts_of(random_table(reals=300, fakes=300, shift=9.0))).text
-    assert "judged test videos" not in large
-    assert "is 0." in page(facts_of(random_table())).text.split("50 judged test videos")[1][:60]
+    assert "too few" not in large.replace("frames too few", "")
     assert "does not fit" not in large
 
 
-def test_dishonest_scores_are_told_from_few_videos() -> None:
-    """Twenty honest scores have a large calibration error by chance; rash ones have more than chance gives."""
+def test_few_videos_have_no_bare_headline() -> None:
+    """The card says "too few" before the figure, and each figure has its interval or the reason beside it."""
+    said = page(facts_of(table(*(row(f"v{i}", i % 2, 0.2 + 0.6 * (i % 2)) for i in range(20))))).text
+    card = said.split("made in-domain")[1]
+    assert card.startswith("too few test videos (10 real, 10 fake) video AUC 1.000 [0.741, 1.000]")
+    assert "accuracy1.000no interval: the resamples hardly vary" in card
+    few = page(facts_of(table(*(row(f"v{i}", i % 2, 0.1 * i) for i in range(6))))).text.split("made in-domain")[1]
+    assert few.startswith(
+        "too few test videos (3 real, 3 fake) video AUC 0.667 (no interval: 3 real videos; 5 are needed)"
+    )
+    row_of_figures = said.split("tested on")[1]
+    assert "made in-domain201.000[0.741, 1.000]too few test videos (10 real, 10 fake)" in row_of_figures
+
+
+def test_uncalibrated_scores_are_told_from_few_videos() -> None:
+    """Twenty calibrated scores have a large calibration error by chance; overconfident ones have more than that."""
     rng = np.random.default_rng(1)
     scores = rng.random(20)
     labels = (rng.random(20) < scores).astype(int)
     rows = [row(f"v{i}", int(label), float(score)) for i, (label, score) in enumerate(zip(labels, scores, strict=True))]
-    honest = facts_of(table(*rows))
-    assert honest.figures["video"]["ece"] > 0.1
-    assert "no honest probabilities" not in page(honest).text
-    rash = [row(f"v{i}", i // 2 % 2, 0.02 + 0.96 * (i % 2)) for i in range(20)]
-    assert "no honest probabilities" in page(facts_of(table(*rash))).text
+    calibrated = facts_of(table(*rows))
+    assert calibrated.figures["video"]["ece"] > 0.1
+    assert "not calibrated probabilities" not in page(calibrated).text
+    overconfident = [row(f"v{i}", i // 2 % 2, 0.02 + 0.96 * (i % 2)) for i in range(20)]
+    assert "not calibrated probabilities" in page(facts_of(table(*overconfident))).text
 
 
 def test_sections_and_page_from_files(tmp_path: Path) -> None:
@@ -217,15 +230,15 @@ def test_sections_and_page_from_files(tmp_path: Path) -> None:
     write_report(params, model, tmp_path)
     assert [path.read_bytes() for path in written] == before
     found = read(before[1].decode())
-    assert "speaks for fake" in found.text
-    assert "judged made" in found.text
-    assert "Splits of made: all 4 originals in test are also in train" in found.text  # among what to keep in mind
+    assert "evidence for fake" in found.text
+    assert "evaluated made" in found.text
+    assert "Splits of made: all 4 originals in test are also in train" in found.text  # among the caveats
     assert "The audit of the splits warns:all 4 originals in test are also in train" in found.text
     assert "nothing to warn of" not in found.text
     assert any("attention mask" in words for words in found.pictures)
     assert str(tmp_path) not in before[1].decode()
-    figures = json.loads((tmp_path / "metrics/generalisation.json").read_text())
-    assert figures["tested_on"]["made"]["seen"]
+    figures = json.loads((tmp_path / "metrics/cross_dataset.json").read_text())
+    assert figures["tested_on"]["made"]["in_domain"]
 
 
 def test_sequences_have_a_section_with_mouths_for_crops(tmp_path: Path) -> None:

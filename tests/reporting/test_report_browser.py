@@ -1,4 +1,4 @@
-"""The report in a real browser: it fits a phone and a laptop, by day and by night, and asks the network for nothing."""
+"""The report in a real browser: it fits a phone and a laptop, light and dark, and asks the network for nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.browser import Browser, address, find_browser
-from dfdetect.evaluation.cross_dataset import generalisation
+from dfdetect.evaluation.cross_dataset import cross_dataset
 from dfdetect.reporting.crops import Example, as_data
 from dfdetect.reporting.gather import Section
 from dfdetect.reporting.page import Run, render
@@ -34,13 +34,13 @@ def browser() -> Iterator[Browser]:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of everything that it can show, with a name too long for any line."""
     made = random_table()
-    harm = {kind: {"1": 0.8, "2": 0.7} for kind in ("jpeg", "h264", "blur", "shift")}
+    auc = {kind: {"1": 0.8, "2": 0.7} for kind in ("jpeg", "h264", "blur", "shift")}
     splits = {"splits": {"test": {"videos": 50, "identities": 3, "fake_share": 0.6}}, "warnings": [LONG]}
     each = facts_of(
         made,
         splits=splits,
         stages={"faces": {"videos": 50, "failed": 1, "status": {"ok": 49, "no_face": 1}}},
-        robustness={"clean": 0.9, "mean_drop": 0.1, "auc": harm, "undefined": []},
+        robustness={"clean": 0.9, "mean_auc_drop": 0.1, "auc": auc, "undefined": []},
     )
     picture = as_data(np.full((9, 9, 3), 120, np.uint8))
     rows = [{**row, "video_id": LONG} for row in made.to_pylist()[:3]]
@@ -52,7 +52,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Section(name, each.figures, 0.1, [LONG], html, "0" * 64, {"torch": "2.0"})
         for name in ("made", "a_second_dataset")
     ]
-    found = generalisation("xception", "made", {each.name: each.figures for each in sections})
+    found = cross_dataset("xception", "made", {each.name: each.figures for each in sections})
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(render(Run(info, "made", sections, curves, found)), encoding="utf-8")
     return path

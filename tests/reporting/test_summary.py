@@ -18,9 +18,11 @@ ROOT = Path(__file__).parents[2]
 def figures(auc: float | None) -> dict[str, Any]:
     bounds = None if auc is None else [0.8, 1.0]
     return {
-        "coverage": {"videos": 20},
+        "coverage": {"real": 10, "fake": 10},
+        "caveats": [{"kind": "too_few_videos", "text": "too few test videos (10 real, 10 fake)"}],
         "video": {"auc": auc, "acc": 0.85, "eer": 0.1},
-        "interval_95": {"video": {"auc": bounds, "acc": [0.7, 0.95], "eer": [0.0, 0.2]}},
+        "ci": {"level": 0.95, "video": {"auc": bounds, "acc": [0.7, 0.95], "eer": [0.0, 0.2]}},
+        "undefined": [] if auc else [{"figure": "video.auc", "reason": "there is no fake video"}],
     }
 
 
@@ -31,9 +33,8 @@ def test_it_shows_each_dataset_with_intervals_and_says_undefined(
     write_json(tmp_path / "metrics/sample/evaluate.json", figures(0.9312))
     write_json(tmp_path / "metrics/sample_shift/evaluate.json", figures(None))
     text = summary(load(ROOT / "params.yaml"))
-    assert "auc 0.931 [0.800, 1.000]" in text
-    assert "auc undefined" in text
-    assert "20 videos" in text
+    assert "  sample: too few test videos (10 real, 10 fake)\n    AUC 0.931 [0.800, 1.000]" in text
+    assert "AUC undefined (there is no fake video)" in text
     assert "metrics/sample/evaluate.json" in text
 
 

@@ -34,7 +34,8 @@ def work(video, faces, params):
 
 
 def main():
-    run_room(Room("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), work), "set", MouthsParams(), EngineParams(workers=2))
+    room = Room("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), work)
+    run_room(room, "set", MouthsParams(), EngineParams(workers=2))
 
 
 if __name__ == "__main__":
