@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dfdetect.arguments import parser
+
 FILES = ("requirements.txt", "requirements/kaggle.txt", "requirements/demo.txt", "requirements/export.txt")
 TIMEOUT_S = 900
 VULNERABLE, UNKNOWN = 1, 2
@@ -54,7 +56,9 @@ def verdict(found: list[dict[str, Any]]) -> tuple[int, str]:
 
 def main() -> int:
     """Ask one service after another until one knows every package."""
-    program, code = Path(sys.argv[1]), UNKNOWN
+    arguments = parser("benchmarks.audit", __doc__)
+    arguments.add_argument("program", type=Path, help="pip-audit")
+    program, code = arguments.parse_args().program, UNKNOWN
     for service in ("pypi", "osv"):
         try:
             code, said = verdict(ask(program, FILES, service))

@@ -1,4 +1,4 @@
-"""Measure the pipeline and write docs/benchmarks.md: `make bench`, or `bench.py --clips DIR --only faces`.
+"""Measure the pipeline and write docs/benchmarks.md: `make bench`, or `python -m benchmarks.bench --help`.
 
 Each figure is a median of several rounds with its smallest and largest value. What matters is the ratio to the floor
 that was measured in the same rounds, in turn with it: a machine's absolute times mean nothing on another.
@@ -23,6 +23,7 @@ from benchmarks.bench_choices import TRIED, agreement, choices, faces_task, has_
 from benchmarks.bench_loading import bench_loading
 from benchmarks.bench_scale import bench_memory, bench_scaling, bench_start_up, pace
 from benchmarks.measure import ROUNDS, Row, in_turn, machine, ratio, spread, table
+from dfdetect.arguments import parser
 from dfdetect.config.params import Params, load
 from dfdetect.errors import MediaError
 from dfdetect.media.video import centres, probe
@@ -227,7 +228,7 @@ def bench_predict(clip: Path) -> list[Row]:
     aim = "2 x the faces stage and the forward passes"
     if not FOLDER.exists():
         return [Row("predict, 10 s 1080p", "not measured: run `make repro` first", "", aim)]
-    command = [sys.executable, __file__, "--predict", str(clip)]
+    command = [sys.executable, "-m", "benchmarks.bench", "--predict", str(clip)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found = [[float(value) for value in line.split()] for line in done.stdout.splitlines()]
     rows = [Row("predict, 10 s 1080p", "not measured: no face in the clip", "", aim)]
@@ -345,11 +346,11 @@ SECTIONS = (
 
 def main() -> None:
     """Make clips, measure, write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=Path, help="measure faces, mels, masks and mouths on this folder's films too")
-    parser.add_argument("--only", nargs="*", choices=SECTIONS, default=list(SECTIONS))
-    parser.add_argument("--predict", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    arguments = parser("benchmarks.bench", __doc__)
+    arguments.add_argument("--clips", type=Path, help="measure the data stages on this folder's videos too")
+    arguments.add_argument("--only", nargs="*", choices=SECTIONS, default=list(SECTIONS))
+    arguments.add_argument("--predict", help=argparse.SUPPRESS)
+    options = arguments.parse_args()
     if options.predict:
         print_predict(options.predict)
         return

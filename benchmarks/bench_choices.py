@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.bench_scale import pace
 from benchmarks.measure import ROUNDS, Row, in_turn, ratio, seconds
+from dfdetect.arguments import parser
 from dfdetect.config.params import Params, load
 from dfdetect.faces.detectors import build_finder, iou
 from dfdetect.faces.extraction import crop_video, settings_of
@@ -352,4 +353,9 @@ def choices(clips: list[Path], params: Params) -> tuple[list[Row], list[Row]]:
 
 
 if __name__ == "__main__":
-    print_time(*sys.argv[1:3], tuned="tuned" in sys.argv[3:], channels_last="last" in sys.argv[3:])
+    arguments = parser("benchmarks.bench_choices", __doc__)
+    arguments.add_argument("work", choices=("faces", "mels", "training"))
+    arguments.add_argument("clip", help="a video; of training: not read")
+    arguments.add_argument("ways", nargs="*", choices=("plain", "tuned", "last"))
+    given = arguments.parse_args()
+    print_time(given.work, given.clip, tuned="tuned" in given.ways, channels_last="last" in given.ways)

@@ -8,7 +8,6 @@ the page says so. `--smoke` runs it all at a tiny size on a CPU and writes nothi
 
 from __future__ import annotations
 
-import argparse
 import copy
 import platform
 import tempfile
@@ -25,6 +24,7 @@ import yaml
 from torch import Tensor
 
 from benchmarks.bench_loading import write_crops
+from dfdetect.arguments import parser
 from dfdetect.config.params import PATH
 from dfdetect.config.recipe import Recipe
 from dfdetect.data.batches import make_loader, to_inputs
@@ -261,9 +261,11 @@ def document(lines: list[str], device: str) -> str:
 
 def main() -> None:
     """Measure and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--smoke", action="store_true", help="run everything at a tiny size on the CPU; write nothing")
-    options = parser.parse_args()
+    arguments = parser("benchmarks.bench_gpu", __doc__)
+    arguments.add_argument(
+        "--smoke", action="store_true", help="run all of it at a tiny size on the CPU; write nothing"
+    )
+    options = arguments.parse_args()
     if not options.smoke and not torch.cuda.is_available():
         raise UserError("no usable GPU is found here, and these figures mean nothing without: --smoke tries the code.")
     recipe, settings = load_setup(smoke=options.smoke)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import Row, machine, peak_mb, table
+from dfdetect.arguments import parser
 
 if TYPE_CHECKING:
     from dfdetect.data.crops import CropDataset
@@ -113,8 +114,8 @@ def write(videos: int, crops: int) -> str:
 def split() -> str:
     """The splits and audit stages: identity-disjoint splits, and the search for nearly equal crops between them."""
     from dfdetect.config.params import DatasetParams, SplitsParams
+    from dfdetect.splits.audit import audit
     from dfdetect.splits.build import build
-    from stages.audit import audit
 
     start = time.perf_counter()
     for path in [FOLDER / "videos.parquet", *(FOLDER / "faces").iterdir()]:
@@ -224,11 +225,11 @@ def document(rows: list[Row], videos: int, crops: int) -> str:
 
 def main() -> None:
     """Measure, write the page; a smaller number of videos is printed alone."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--videos", type=int, default=VIDEOS)
-    parser.add_argument("--crops", type=int, default=CROPS, help="a video")
-    parser.add_argument("--step", nargs="+", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    arguments = parser("benchmarks.bench_large", __doc__)
+    arguments.add_argument("--videos", type=int, default=VIDEOS)
+    arguments.add_argument("--crops", type=int, default=CROPS, help="a video")
+    arguments.add_argument("--step", nargs="+", help=argparse.SUPPRESS)
+    options = arguments.parse_args()
     if options.step:
         print(STEPS[options.step[0]][1](*map(int, options.step[1:])))
         return

@@ -7,7 +7,6 @@ same steps from Parquet through dfdetect.data, normalised once a batch. Both in 
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.measure import Row, in_turn, ratio, spread, table
+from dfdetect.arguments import parser
 from dfdetect.config.recipe import TransformStep
 from dfdetect.data.batches import LoaderSettings, make_loader, to_inputs
 from dfdetect.data.crops import CropDataset
@@ -122,10 +122,10 @@ def bench_loading(stored: int = STORED, rounds: int = ROUNDS) -> list[Row]:
 
 def main() -> None:
     """Print it for another size."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stored", type=int, default=STORED, help="side of the stored crops (px)")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    options = parser.parse_args()
+    arguments = parser("benchmarks.bench_loading", __doc__)
+    arguments.add_argument("--stored", type=int, default=STORED, help="side of the stored crops (px)")
+    arguments.add_argument("--rounds", type=int, default=ROUNDS)
+    options = arguments.parse_args()
     print(*table(bench_loading(options.stored, options.rounds)), sep="\n")
 
 

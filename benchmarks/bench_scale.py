@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import ROUNDS, Row, peak_mb, ratio, spread
+from dfdetect.arguments import parser
 from dfdetect.config.params import EngineParams, load
 from dfdetect.io.schemas import VIDEOS
 from dfdetect.io.tables import from_rows, write_table
@@ -176,4 +177,8 @@ def bench_memory(folder: Path, heads: list[Path], counts: tuple[int, int] = (500
 
 
 if __name__ == "__main__":
-    print_stage(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    arguments = parser("benchmarks.bench_scale", __doc__)
+    arguments.add_argument("stage", choices=STAGES)
+    arguments.add_argument("folder", type=Path, help="holds data/set")
+    arguments.add_argument("workers", type=int)
+    print_stage(**vars(arguments.parse_args()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import socket
@@ -15,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from dfdetect.arguments import parser
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -97,15 +98,15 @@ def judged(page: Page) -> None:
 
 def main() -> None:
     """Write the picture."""
+    arguments = parser("benchmarks.demo_picture", __doc__)
+    arguments.add_argument("--clip", default="FakeVideo-FakeAudio 1", help="part of the clip's name (%(default)s)")
+    arguments.add_argument("--out", type=Path, default=OUT)
+    arguments.add_argument("--width", type=int, default=1000)
+    arguments.add_argument("--height", type=int, default=1700)
+    arguments.add_argument("--dark", action="store_true")
+    asked = arguments.parse_args()
     if chromium() is None:
         raise SystemExit(f"error: none of {', '.join(NAMES)} is on PATH: install Chromium to photograph the page.")
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clip", default="FakeVideo-FakeAudio 1", help="part of the clip's name (%(default)s)")
-    parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--width", type=int, default=1000)
-    parser.add_argument("--height", type=int, default=1700)
-    parser.add_argument("--dark", action="store_true")
-    asked = parser.parse_args()
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     size = {"width": asked.width, "height": asked.height}
     with (

@@ -7,7 +7,6 @@ stages.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.trials import CLIPS, STAGES, Project
+from dfdetect.arguments import parser
 
 # Imported by every Python process that has its folder on PYTHONPATH, before anything else is.
 _SHUFFLE = """
@@ -125,7 +125,7 @@ def differing(found: dict[str, str], wanted: dict[str, str]) -> list[str]:
 
 def main() -> None:
     """Run every circumstance; print a Markdown table; exit code 1 where a byte differs."""
-    argparse.ArgumentParser(prog="python -m benchmarks.determinism", description=__doc__).parse_args()
+    parser("benchmarks.determinism", __doc__).parse_args()
     bad = False
     with tempfile.TemporaryDirectory(prefix="determinism-") as place:
         wanted: dict[str, str] = {}

@@ -7,7 +7,6 @@ the undisturbed run, nothing unfinished may be left, and no finished video may b
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import shutil
@@ -21,6 +20,7 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks.trials import CLIPS, DATASET, STAGES, Project, kill_group, workers_of
+from dfdetect.arguments import parser
 
 TARGETS = ("group", "worker", "command")
 # Of the undisturbed time, the moments at which a kill may come.
@@ -109,11 +109,11 @@ def trial(
 
 def main() -> None:
     """Run undisturbed, then trial after trial; print a Markdown table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.interruptions", description=__doc__)
-    parser.add_argument("--kills", type=int, default=54, help="that must hit a running stage, in all")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--find", action="store_true", help="find faces with PyTorch, which takes much longer to start")
-    asked = parser.parse_args()
+    arguments = parser("benchmarks.interruptions", __doc__)
+    arguments.add_argument("--kills", type=int, default=54, help="that must hit a running stage, in all")
+    arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--find", action="store_true", help="find faces with PyTorch, which takes longer to start")
+    asked = arguments.parse_args()
     rng = random.Random(asked.seed)
     trials: list[Trial] = []
     with tempfile.TemporaryDirectory(prefix="interruptions-") as place:

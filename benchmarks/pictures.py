@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from benchmarks.browser import Browser, address, find_browser
+from dfdetect.arguments import parser
 from dfdetect.errors import UserError, run_cli
 from dfdetect.io.schemas import FACES, MASKS, SPLITS
 from dfdetect.io.tables import Shards, read_table, write_bytes
@@ -73,6 +74,7 @@ def write(name: str, picture: np.ndarray) -> None:
 
 def main() -> None:
     """All pictures; those of the report need a Chromium."""
+    parser("benchmarks.pictures", __doc__).parse_args()
     write("crops", sheet())
     program = find_browser()
     if program is None:

@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from benchmarks.measure import peak_mb
+from dfdetect.arguments import parser
 from dfdetect.config.params import load
 from dfdetect.detectors import registry
 from dfdetect.errors import UserError, run_cli
@@ -246,7 +247,7 @@ def speed_table() -> tuple[str, list[str]]:
     ]
     device = ""
     for name in registry.names():
-        command = [sys.executable, __file__, "--measure", name]
+        command = [sys.executable, "-m", "benchmarks.results", "--measure", name]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         device = found["device"]
         cells = f"{found['score']:.1f} | {found['train']:.1f} | {found['ratio']:.2f} | {found['memory_mb']:.0f}"
@@ -286,10 +287,10 @@ def document() -> str:
 
 def main() -> None:
     """Run what is missing, measure, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--no-run", action="store_true", help="train nothing; write what is there")
-    parser.add_argument("--measure", choices=registry.names(), help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    arguments = parser("benchmarks.results", __doc__)
+    arguments.add_argument("--no-run", action="store_true", help="train nothing; write what is there")
+    arguments.add_argument("--measure", choices=registry.names(), help=argparse.SUPPRESS)
+    options = arguments.parse_args()
     if options.measure:
         print(json.dumps(measure(options.measure)))
         return

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import signal
@@ -22,6 +21,7 @@ import cv2
 import numpy as np
 
 from benchmarks.trials import DATASET, STAGES, Project, workers_of
+from dfdetect.arguments import parser
 from dfdetect.io.schemas import COVERAGE, FACES, MASKS, MELS, MOUTHS, SPLITS, VIDEOS
 from dfdetect.io.tables import Shards, read_json, read_table
 from synthetic import GenerateSource, generate
@@ -188,10 +188,10 @@ def check(project: Project, videos: int, hostile: set[str]) -> None:
 
 def main() -> None:
     """Draw, run, check, and print a line a stage as a Markdown table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
-    parser.add_argument("--videos", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
+    arguments = parser("benchmarks.soak", __doc__)
+    arguments.add_argument("--videos", type=int, default=2000)
+    arguments.add_argument("--seed", type=int, default=1)
+    asked = arguments.parse_args()
     rng = random.Random(asked.seed)
     with tempfile.TemporaryDirectory(prefix="soak-") as place:
         root = Path(place) / "clips"

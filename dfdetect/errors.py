@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import BrokenExecutor
 
 # What only the disk can be blamed for.
@@ -30,6 +31,19 @@ class MediaError(Exception):
 
     def __reduce__(self) -> tuple[type[MediaError], tuple[str, str]]:
         return (MediaError, (self.reason, self.status))
+
+
+def unknown(kind: str, name: str, known: Collection[str]) -> str:
+    """What to say of a name that does not exist: the names that look like it, and all there are.
+
+    Args:
+        kind: what it should be the name of, such as `detector`.
+        name: as it was given.
+        known: the names that exist.
+    """
+    near = [f"`{each}`" for each in difflib.get_close_matches(name, known)]
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return f"there is no {kind} `{name}`.{hint} Known {kind}s: {', '.join(sorted(known)) or 'none'}."
 
 
 def run_cli(main: Callable[[], int | None]) -> None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
-
-from dfdetect.config.params import load
+from dfdetect.arguments import parser
 from dfdetect.errors import run_cli
 
 
 def main() -> None:
     """Evaluate on one dataset or on all of run.datasets; or write the report."""
-    parser = argparse.ArgumentParser(prog="python -m stages.evaluate", description=__doc__)
-    what = parser.add_mutually_exclusive_group()
+    arguments = parser("stages.evaluate", __doc__)
+    what = arguments.add_mutually_exclusive_group()
     what.add_argument("--dataset", help="a name under `datasets` in params.yaml; all of run.datasets by default")
     what.add_argument("--section", metavar="NAME", help="write a dataset's section of the report, after --dataset")
     what.add_argument(
         "--report", action="store_true", help="write metrics/cross_dataset.json and report.html from the sections"
     )
-    asked = parser.parse_args()
+    asked = arguments.parse_args()
+    from dfdetect.config.params import load
+
     params = load()
     if asked.section:
         from dfdetect.reporting.build import write_section

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-
-from dfdetect.config.params import load
+from dfdetect.arguments import chosen_datasets
 from dfdetect.errors import run_cli
 from dfdetect.faces.extraction import crop_video, summarise, weights_of
 from dfdetect.io.schemas import FACES
@@ -38,11 +36,8 @@ ROOM = Room(
 
 def main() -> None:
     """Read the params, bring one dataset's faces up to date or those of all of run.datasets."""
-    parser = argparse.ArgumentParser(prog="python -m stages.faces", description=__doc__)
-    parser.add_argument("--dataset", help="a name under `datasets` in params.yaml; all of run.datasets by default")
-    wanted = parser.parse_args().dataset
-    params = load()
-    for name in [wanted] if wanted else params.run.datasets:
+    params, names = chosen_datasets("stages.faces", __doc__)
+    for name in names:
         metrics = run_room(ROOM, name, params.faces_of(name), params.engine)
         statuses = ", ".join(f"{status} {count}" for status, count in metrics["status"].items())
         print(f"faces {name}: {metrics['rows']} crops of {metrics['frames_asked']} frames asked; {statuses}")

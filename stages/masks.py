@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-
-from dfdetect.config.params import load
+from dfdetect.arguments import chosen_datasets
 from dfdetect.errors import run_cli
 from dfdetect.faces.mask_crops import mask_video, summarise, weights_of
 from dfdetect.io.schemas import MASKS
@@ -28,11 +26,8 @@ ROOM = Room(
 
 def main() -> None:
     """Read the params, bring one dataset's masks up to date or those of all of run.datasets."""
-    parser = argparse.ArgumentParser(prog="python -m stages.masks", description=__doc__)
-    parser.add_argument("--dataset", help="a name under `datasets` in params.yaml; all of run.datasets by default")
-    wanted = parser.parse_args().dataset
-    params = load()
-    for name in [wanted] if wanted else params.run.datasets:
+    params, names = chosen_datasets("stages.masks", __doc__)
+    for name in names:
         metrics = run_room(ROOM, name, params.masks, params.engine)
         crops = ", ".join(f"{status} {count}" for status, count in metrics["crops"].items())
         print(f"masks {name}: {metrics['rows']} crops: {crops}")

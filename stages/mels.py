@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
-
+from dfdetect.arguments import chosen_datasets
 from dfdetect.audio.log_mel import GOOD, summarise, work
-from dfdetect.config.params import load
 from dfdetect.errors import run_cli
 from dfdetect.io.schemas import MELS
 from dfdetect.runtime.video_stage import Room, run_room
@@ -27,11 +25,8 @@ ROOM = Room(
 
 def main() -> None:
     """Read the params, bring one dataset's mels up to date or those of all of run.datasets."""
-    parser = argparse.ArgumentParser(prog="python -m stages.mels", description=__doc__)
-    parser.add_argument("--dataset", help="a name under `datasets` in params.yaml; all of run.datasets by default")
-    wanted = parser.parse_args().dataset
-    params = load()
-    for name in [wanted] if wanted else params.run.datasets:
+    params, names = chosen_datasets("stages.mels", __doc__)
+    for name in names:
         metrics = run_room(ROOM, name, params.mels, params.engine)
         print(f"mels {name}: " + ", ".join(f"{status} {count}" for status, count in metrics["status"].items()))
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-
-from dfdetect.config.params import load
+from dfdetect.arguments import chosen_datasets
 from dfdetect.errors import run_cli
 from dfdetect.faces.mouth_crops import GOOD, crop_mouths, summarise, weights_of
 from dfdetect.io.schemas import MOUTHS
@@ -33,11 +31,8 @@ ROOM = Room(
 
 def main() -> None:
     """Read the params, bring one dataset's mouth crops up to date or those of all of run.datasets."""
-    parser = argparse.ArgumentParser(prog="python -m stages.mouths", description=__doc__)
-    parser.add_argument("--dataset", help="a name under `datasets` in params.yaml; all of run.datasets by default")
-    wanted = parser.parse_args().dataset
-    params = load()
-    for name in [wanted] if wanted else params.run.datasets:
+    params, names = chosen_datasets("stages.mouths", __doc__)
+    for name in names:
         metrics = run_room(ROOM, name, params.mouths, params.engine)
         print(f"mouths {name}: {metrics['crops']} crops, {metrics['times_without_crop']} times without a face")
 

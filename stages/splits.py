@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-
-from dfdetect.config.params import load
+from dfdetect.arguments import chosen_datasets
 from dfdetect.errors import run_cli
-from dfdetect.splits.build import build
 
 
 def main() -> None:
     """Read the params, split one dataset or all of run.datasets, say how many went where and what to beware of."""
-    parser = argparse.ArgumentParser(prog="python -m stages.splits", description=__doc__)
-    parser.add_argument("--dataset", help="a name under `datasets` in params.yaml; all of run.datasets by default")
-    chosen = parser.parse_args().dataset
-    params = load()
-    for name in [chosen] if chosen else params.run.datasets:
+    params, names = chosen_datasets("stages.splits", __doc__)
+    from dfdetect.splits.build import build
+
+    for name in names:
         metrics = build(name, params.dataset(name), params.splits)
         print(f"splits {name}: " + ", ".join(f"{split} {metrics[split]}" for split in ("train", "val", "test")))
         for note in metrics["notes"]:

@@ -1,13 +1,15 @@
-"""`python -m stages.train`: train the detector that params.yaml names."""
+"""python -m stages.train: train the detector that params.yaml names."""
 
 from __future__ import annotations
 
+from dfdetect.arguments import parser
 from dfdetect.errors import run_cli
 from dfdetect.runtime.threads import tune_allocator, unpin_instruction_set
 
 
 def main() -> None:
     """Read params.yaml, train, say where the result is."""
+    parser("stages.train", __doc__).parse_args()
     unpin_instruction_set()  # before torch is imported
     tune_allocator()
     from dfdetect.config import params

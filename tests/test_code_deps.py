@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("stages", "dfdetect", "synthetic")
 # Read by all, deciding no result by themselves: params.yaml's values are what DVC compares, and neither workers nor the
 # cache change a result.
-EVERYWHERE = {f"dfdetect/{name}" for name in ("errors.py", "config/params.py")} | {
+EVERYWHERE = {f"dfdetect/{name}" for name in ("arguments.py", "errors.py", "config/params.py")} | {
     f"dfdetect/runtime/{name}.py" for name in ("cache", "executor", "locks", "pool", "ray")
 }
 # The tables' content is what other code makes of it; the data stages' rows are compared by hash anyway.
@@ -64,7 +64,7 @@ def covered(path: str, deps: list[str]) -> bool:
 DATA_STAGES = ["download", "faces", "masks", "mouths", "mels", "splits", "audit"]
 
 
-@pytest.mark.parametrize("stage", [*DATA_STAGES, "train", "evaluate"])
+@pytest.mark.parametrize("stage", ["check", *DATA_STAGES, "train", "evaluate"])
 def test_a_stage_depends_on_the_code_that_it_imports(stage: str) -> None:
     exempt = EVERYWHERE if stage in {"train", "evaluate"} else EVERYWHERE | PLUMBING
     start = ROOT / ("dfdetect/evaluation/score_dataset.py" if stage == "evaluate" else f"stages/{stage}.py")

@@ -6,15 +6,17 @@ reading the params imports no torch.
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dfdetect.config.recipe import Forgeries, Recipe
-from dfdetect.errors import UserError
+from dfdetect.errors import UserError, unknown
 from synthetic import GenerateSource
 
 PATH = Path("params.yaml")
@@ -27,6 +29,7 @@ class Strict(BaseModel):
 
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+FaceDetector = Literal["retinaface-resnet50", "retinaface-mobilenet0.25", "mtcnn"]  # the names in dfdetect/faces
 # A dataset's name is also that of its folders, and of its stages in DVC.
 DatasetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
 
@@ -135,7 +138,7 @@ class DatasetParams(Strict):
     source: Annotated[Source, Field(discriminator="kind")]
     compression: str | None = None  # faceforensics: c0 (or raw), c23, c40; null: every one that is there
     methods: list[str] | None = None  # faceforensics: which manipulations; null: every one that is there
-    detector: str | None = None  # overrides faces.detector
+    detector: FaceDetector | None = None  # overrides faces.detector
     cropped: bool = False  # the images are face crops already: no detection
     max_failed_share: Share = 0.5  # of files that cannot be probed
 
@@ -151,7 +154,7 @@ class FacesParams(RoomParams):
     """The faces stage: detection, the subject, the crop."""
 
     not_results: ClassVar[frozenset[str]] = frozenset({"max_failed_share", "device"})
-    detector: str = "retinaface-resnet50"
+    detector: FaceDetector = "retinaface-resnet50"
     frames_per_video: int = Field(22, ge=1, le=1000)
     image_size: int = Field(317, ge=32, le=2048)  # side of the stored square crop (px)
     margin: float = Field(0.3, ge=0.0, le=2.0)  # border added per side, as a fraction of the face box's longer side
@@ -241,6 +244,16 @@ class TrainParams(Strict):
     forgeries: Forgeries = "given"  # the dataset's fakes; self_blended: made on the fly from real crops; mixed: both
     init_from: Path | None = None  # a copy of a detector's folder, or .safetensors file, to start from
 
+    @field_validator("init_from")
+    @classmethod
+    def _stays(cls, start: Path | None) -> Path | None:
+        if start is not None and start.resolve().is_relative_to(Path("models/detector").resolve()):
+            raise ValueError(
+                "lies in models/detector, which `dvc repro` removes before it trains: copy it first "
+                "(cp -r models/detector models/earlier), and name the copy"
+            )
+        return start
+
 
 class RobustnessParams(Strict):
     """Which harm the test crops are done, and how strongly; an empty list leaves a kind out."""
@@ -293,7 +306,11 @@ class Params(Strict):
 
     def dataset(self, name: str) -> DatasetParams:
         """One dataset's entry; an unknown name is an error that lists the known ones."""
-        return _pick(self.datasets, name, "datasets")
+        return _pick(self.datasets, name, "dataset", "datasets")
+
+    def recipe(self, name: str) -> Recipe:
+        """One recipe's entry; an unknown name is an error that lists the known ones."""
+        return _pick(self.recipes, name, "recipe", "recipes")
 
     def faces_of(self, name: str) -> FacesParams:
         """The faces settings with the dataset's own overrides."""
@@ -312,10 +329,9 @@ def dataset_folder(dataset: str) -> Path:
 Entry = TypeVar("Entry")
 
 
-def _pick(entries: Mapping[str, Entry], name: str, section: str) -> Entry:
+def _pick(entries: Mapping[str, Entry], name: str, kind: str, section: str) -> Entry:
     if name not in entries:
-        known = ", ".join(sorted(entries)) or "nothing"
-        raise UserError(f"params.yaml has no entry `{section}.{name}`; it has {known}.")
+        raise UserError(f"params.yaml, {section}: {unknown(kind, name, entries)}")
     return entries[name]
 
 
@@ -341,34 +357,59 @@ def validate(raw: Mapping[str, Any], name: str = "params.yaml") -> Params:
     try:
         params = Params.model_validate(raw)
     except ValidationError as error:
-        raise UserError(describe(error, name)) from None
+        raise UserError(describe(error, name, model=Params)) from None
     for dataset in params.run.datasets:
         if dataset not in params.datasets:
-            raise UserError(
-                f"{name}: run.datasets names `{dataset}`, and datasets has no such entry; it has "
-                f"{', '.join(sorted(params.datasets))}."
-            )
+            raise UserError(f"{name}, run.datasets: {unknown('dataset', dataset, params.datasets)}")
     return params
 
 
 _PLAIN_WORDS = {
-    "extra_forbidden": "unknown key; check its spelling",
     "missing": "is missing",
     "union_tag_not_found": "needs a `kind`: generate, directory, archive, http, kaggle or remote",
 }
 
 
-def describe(error: ValidationError, name: str, section: str = "") -> str:
-    """A pydantic error in one line a key: where, what is wrong, what was given."""
+def describe(error: ValidationError, name: str, section: str = "", *, model: type[BaseModel] | None = None) -> str:
+    """A pydantic error in one clause a key: where, what is wrong, what was given, what looks like it.
+
+    Args:
+        error: of the validation.
+        name: of the file.
+        section: where in the file the validated mapping stands; empty: it is the whole file.
+        model: what raised the error; for its keys that look like an unknown one.
+    """
     lines: list[str] = []
     for item in error.errors():
-        where = ".".join([section] * bool(section) + _keys(item["loc"]))
-        given = item["input"]
+        place, given = _keys(item["loc"]), item["input"]
         said = item["msg"].removeprefix("Value error, ").split(" or instance of ")[0]
         what = _PLAIN_WORDS.get(item["type"], said.replace("valid dictionary", "mapping"))
-        value = "" if isinstance(given, dict) or item["type"] == "missing" else f" (given: {given!r})"
-        lines.append(f"{where}: {what}{value}")
+        near: list[str] = []
+        if item["type"] == "extra_forbidden":
+            what, near = "unknown key", difflib.get_close_matches(place[-1], keys_at(model, place[:-1]))
+        elif item["type"] == "literal_error":
+            near = difflib.get_close_matches(str(given), re.findall(r"'(.*?)'", item["ctx"]["expected"]))
+        notes = [] if isinstance(given, dict) or item["type"] == "missing" else [f"given: {given!r}"]
+        notes += [f"did you mean {' or '.join(near)}?"] if near else []
+        lines.append(f"{'.'.join([section] * bool(section) + place)}: {what}" + f" ({'; '.join(notes)})" * bool(notes))
     return f"{name}: " + "; ".join(lines) + "."
+
+
+def keys_at(kind: Any, place: Sequence[str]) -> set[str]:
+    """The keys that a mapping may have; of several models that are possible there, those of each.
+
+    Args:
+        kind: type of the whole: a model, or a union, list or dictionary of models.
+        place: keys and indices that lead to the mapping.
+    """
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if not place:
+            return set(kind.model_fields)
+        field = kind.model_fields.get(place[0])
+        return keys_at(field.annotation, place[1:]) if field else set()
+    if get_origin(kind) in (dict, list):
+        return keys_at(get_args(kind)[-1], place[1:])
+    return {key for part in get_args(kind) for key in keys_at(part, place)}
 
 
 def _keys(place: Sequence[int | str]) -> list[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from dfdetect.errors import UserError, unknown
 
 # given: the dataset's fakes; self_blended: forgeries made on the fly from real crops; mixed: both
 Forgeries = Literal["given", "self_blended", "mixed"]
@@ -134,6 +137,31 @@ class Recipe(_Strict):
         values = self.model_dump(exclude={"by_detector"})
         return Recipe.model_validate({**values, **self.by_detector.get(name, {})})
 
+    def detector_settings(self, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of a detector under this recipe: its entry of `detectors:` with what the recipe replaces.
+
+        Args:
+            name: of the detector.
+            entry: `detectors.<name>`.
+        """
+        size = {} if self.image_size is None else {"image_size": self.image_size}
+        return {**entry, **self.settings.get(name, {}), **size}
+
     def fingerprint(self) -> dict[str, Any]:
         """All that changes a result, as plain values."""
         return self.model_dump(mode="json", exclude=set(self.not_results) | {"by_detector"})
+
+
+def check_overrides(recipes: Mapping[str, Recipe], detectors: Collection[str]) -> None:
+    """Whether the recipes override detectors that exist.
+
+    Raises:
+        UserError: one names another.
+    """
+    for name, recipe in recipes.items():
+        for section, overrides in (("by_detector", recipe.by_detector), ("settings", recipe.settings)):
+            for detector in overrides:
+                if detector not in detectors:
+                    raise UserError(
+                        f"params.yaml: recipes.{name}.{section}.{detector}: {unknown('detector', detector, detectors)}"
+                    )

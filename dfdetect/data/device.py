@@ -2,23 +2,24 @@
 
 Meaning, defaults and ranges are albumentations 2's; pixels stay floats in between, so nothing is rounded. All choices
 are drawn on the host, so they are the same on every device; noise alone is drawn on the device. albumentations is not
-needed.
+needed. torch is imported where pictures are transformed, so that params.yaml is checked without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from torch import Tensor
 
 from dfdetect.errors import UserError
 from dfdetect.data.transforms import ALIASES, handled_elsewhere, translate
 from dfdetect.config.recipe import TransformStep
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 _GREY = (0.299, 0.587, 0.114)  # BT.601, as OpenCV's grey
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
@@ -90,7 +91,7 @@ class RandomRotate90(Step):
         for count in (1, 2, 3):
             rows = _rows(turns == count, images.device)
             if rows is not None:
-                images[rows] = torch.rot90(images[rows], count, (2, 3))
+                images[rows] = images[rows].rot90(count, (2, 3))
         return images
 
 
@@ -147,6 +148,8 @@ class GaussNoise(Step):
 
     def apply(self, images: Tensor, random: np.random.Generator) -> Tensor:
         """See Step."""
+        import torch
+
         std = _column(255.0 * random.uniform(*self.std_range, len(images)), images)
         mean = _column(255.0 * random.uniform(*self.mean_range, len(images)), images)
         generator = torch.Generator(images.device).manual_seed(int(random.integers(2**62)))
@@ -191,13 +194,7 @@ class DeviceAugmentation:
         std: Sequence[float],
     ) -> None:
         kept = [step for step in steps if not handled_elsewhere(step, image_size, where, mean, std)]
-        lacking = sorted({step.name for step in kept if ALIASES.get(step.name, step.name) not in STEPS})
-        if lacking:
-            raise UserError(
-                f"{where}: gpu_transforms has no {', '.join(lacking)}; it has {', '.join(STEPS)}. Take the step out, "
-                "or set gpu_transforms: false."
-            )
-        self.steps = [_build(step, where) for step in kept]
+        self.steps = [build_step(step, where) for step in kept]
 
     def __call__(self, batch: dict[str, Tensor], random: np.random.Generator) -> dict[str, Tensor]:
         """Transform a batch's pictures and masks.
@@ -208,6 +205,8 @@ class DeviceAugmentation:
         Returns:
             The batch with float pictures in [0, 255].
         """
+        import torch
+
         images = batch["image"].float()  # a copy: uint8 came in
         masks = batch["mask"].clone() if "mask" in batch else None
         with torch.autocast(images.device.type, enabled=False):
@@ -224,8 +223,21 @@ class DeviceAugmentation:
         return {**batch, "image": images} if masks is None else {**batch, "image": images, "mask": masks}
 
 
-def _build(step: TransformStep, where: str) -> Step:
-    kind = STEPS[ALIASES.get(step.name, step.name)]
+def build_step(step: TransformStep, where: str) -> Step:
+    """One transform of a recipe.
+
+    Args:
+        step: name and parameters.
+        where: the list's place in params.yaml, for messages.
+    Raises:
+        UserError: a transform or parameter that there is not here, or a bad value.
+    """
+    kind = STEPS.get(ALIASES.get(step.name, step.name))
+    if kind is None:
+        raise UserError(
+            f"{where}: gpu_transforms has no {step.name}; it has {', '.join(STEPS)}. Take the step out, or set "
+            "gpu_transforms: false."
+        )
     accepted = list(kind.model_fields)
     params = translate(kind.__name__, step.params, accepted)
     try:
@@ -238,12 +250,16 @@ def _build(step: TransformStep, where: str) -> Step:
 
 def _rows(chosen: np.ndarray, device: torch.device) -> Tensor | None:
     """Positions at which a mask is set; None where there are none."""
+    import torch
+
     rows = np.flatnonzero(chosen)
     return torch.from_numpy(rows).to(device) if len(rows) else None
 
 
 def _column(values: np.ndarray, images: Tensor) -> Tensor:
     """One number a picture [shape=(N, 1, 1, 1)]."""
+    import torch
+
     return torch.from_numpy(values.astype(np.float32)).to(images.device).view(-1, 1, 1, 1)
 
 
@@ -264,6 +280,8 @@ def jitter(images: Tensor, factors: np.ndarray, order: np.ndarray) -> Tensor:
 
 def _affine(images: Tensor, factors: np.ndarray, order: np.ndarray, used: np.ndarray) -> Tensor:
     """The changes of colour at some places of the order, as one map x -> matrix x + offset a picture."""
+    import torch
+
     count, device = len(images), images.device
     chosen = np.where(used & (order != _HUE), np.take_along_axis(factors, order, axis=1), 1.0)  # (N, 4)
     steps = chosen[..., None, None] * np.eye(3)  # (N, 4, 3, 3)
@@ -283,6 +301,8 @@ def _affine(images: Tensor, factors: np.ndarray, order: np.ndarray, used: np.nda
 
 def shift_hue(images: Tensor, share: np.ndarray) -> Tensor:
     """Turn the hue circle (hue, saturation, value), each picture by its share of it [shape=(N,)]."""
+    import torch
+
     red, green, blue = images.unbind(1)  # (N, H, W)
     value = images.amax(dim=1)
     chroma = value - images.amin(dim=1)
@@ -310,6 +330,9 @@ def gaussian(sigma: float, taps: int) -> np.ndarray:
 
 def blur(images: Tensor, kernels: Sequence[np.ndarray]) -> Tensor:
     """Filter each picture with its own kernel along both sides; the border is reflected without its own pixels."""
+    import torch
+    import torch.nn.functional as F
+
     count, channels, height, width = images.shape
     reach = max(len(kernel) for kernel in kernels) // 2
     padded = np.stack([np.pad(kernel, reach - len(kernel) // 2) for kernel in kernels])  # (N, taps)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from dfdetect.datasets.layout import Index, OfficialPart
 from dfdetect.datasets.tree import stored
-from dfdetect.errors import UserError
+from dfdetect.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from dfdetect.config.params import DatasetParams
@@ -41,15 +41,18 @@ def layouts() -> Mapping[str, Layout]:
     return MappingProxyType(found)
 
 
-def get(name: str) -> Layout:
+def get(name: str, where: str = "params.yaml") -> Layout:
     """The layout of that name.
 
+    Args:
+        name: as params.yaml has it.
+        where: it has it, for messages.
     Raises:
         UserError: there is none; the message lists those there are.
     """
     known = layouts()
     if name not in known:
-        raise UserError(f"params.yaml: there is no dataset layout `{name}`; there is {', '.join(known)}.")
+        raise UserError(f"{where}: {unknown('layout', name, known)}")
     return known[name]
 
 
@@ -59,7 +62,7 @@ def check(dataset: str, entry: DatasetParams) -> None:
     Raises:
         UserError: there is no such layout, or `methods` or `compression` would have no effect in it.
     """
-    selects = getattr(get(entry.layout), "SELECTS", ())
+    selects = getattr(get(entry.layout, f"params.yaml, datasets.{dataset}.layout"), "SELECTS", ())
     for name in ("methods", "compression"):
         if getattr(entry, name) is not None and name not in selects:
             able = ", ".join(each for each, layout in layouts().items() if name in getattr(layout, "SELECTS", ()))

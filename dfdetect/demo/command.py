@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dfdetect.demo import app
-from dfdetect.demo.precheck import MAX_MB
+from dfdetect.arguments import add_model, parser
 from dfdetect.errors import UserError
-from dfdetect.inference.saved_model import FOLDER, read_info
 
 # Nothing is sent or fetched: no statistics, no browser opened, no address but the loopback's.
 FLAGS = {
     "server.address": "127.0.0.1",
     "server.headless": "true",
-    "server.maxUploadSize": str(MAX_MB),
     "server.fileWatcherType": "none",
     "browser.gatherUsageStats": "false",
     "browser.serverAddress": "127.0.0.1",
@@ -29,17 +25,24 @@ FLAGS = {
 
 def command(port: int) -> list[str]:
     """What starts the server."""
-    flags = [f"--{name}={value}" for name, value in {**FLAGS, "server.port": str(port)}.items()]
+    from dfdetect.demo import app
+    from dfdetect.demo.precheck import MAX_MB
+
+    options = {**FLAGS, "server.port": port, "server.maxUploadSize": MAX_MB}
+    flags = [f"--{name}={value}" for name, value in options.items()]
     return [sys.executable, "-m", "streamlit", "run", app.__file__, *flags]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="dfdetect demo", description=__doc__)
-    parser.add_argument("--model", type=Path, default=FOLDER, help="the detector's folder (%(default)s)")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="datasets to pick clips from (%(default)s)")
-    parser.add_argument("--port", type=int, default=8501)
-    asked = parser.parse_args(arguments)
+    options = parser("dfdetect demo", __doc__)
+    add_model(options)
+    options.add_argument("--data", type=Path, default=Path("data"), help="datasets to pick clips from (%(default)s)")
+    options.add_argument("--port", type=int, default=8501)
+    asked = options.parse_args(arguments)
+    from dfdetect.demo import app
+    from dfdetect.inference.saved_model import read_info
+
     if importlib.util.find_spec("streamlit") is None:
         raise UserError("the page needs Streamlit, which is not installed here: run `make demo`.")
     read_info(asked.model)

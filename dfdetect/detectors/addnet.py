@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dfdetect.detectors.layers.masked_xception import MaskedXception, MaskedXceptionSettings
+from dfdetect.detectors.layers.masked_xception import MaskedXception
 from dfdetect.detectors.registry import register
+from dfdetect.detectors.settings import ADDNetSettings
 
 
-class Settings(MaskedXceptionSettings):
-    """`detectors.addnet`."""
-
-
-@register("addnet", Settings)
+@register("addnet", ADDNetSettings)
 class ADDNet(MaskedXception):
     """ADDNet-2D on Xception.
 

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
 from torch import Tensor
 
 from dfdetect.detectors.base import Batch
 from dfdetect.detectors.layers.bandpass import BandpassLayer
-from dfdetect.detectors.layers.masked_xception import MaskedXception, MaskedXceptionSettings
+from dfdetect.detectors.layers.masked_xception import MaskedXception
 from dfdetect.detectors.registry import register
+from dfdetect.detectors.settings import ADDNetBandpassSettings
 
 
-class Settings(MaskedXceptionSettings):
-    """`detectors.addnet_bandpass`."""
-
-    kernel_size: int = Field(31, ge=3, le=127)  # taps of each blur; odd
-    sigma_low: float = Field(0.5, gt=0.05)  # starting width of the narrow blur (px)
-    delta: float = Field(2.5, gt=0.05)  # starting extra width of the wide one (px)
-
-    @field_validator("kernel_size")
-    @classmethod
-    def _odd(cls, size: int) -> int:
-        if size % 2 == 0:
-            raise ValueError("must be odd, so that the blur is centred on a pixel")
-        return size
-
-
-@register("addnet_bandpass", Settings)
+@register("addnet_bandpass", ADDNetBandpassSettings)
 class ADDNetBandpass(MaskedXception):
     """A learned difference of Gaussians, then ADDNet.
 
@@ -35,7 +20,7 @@ class ADDNetBandpass(MaskedXception):
     Source: source 003 (ADDNet2D_Xception_Bandpass).
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ADDNetBandpassSettings) -> None:
         super().__init__(settings)
         self.bandpass = BandpassLayer(settings.kernel_size, settings.sigma_low, settings.delta)
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
-
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
 from dfdetect.detectors.base import Batch, Detector, check_map, classification, pool
@@ -19,29 +16,12 @@ from dfdetect.detectors.layers.guided_attention import GuidedAttention
 from dfdetect.detectors.losses import flooding, metric_learning, real_reconstruction
 from dfdetect.detectors.pretrained import make_backbone
 from dfdetect.detectors.registry import register
-from dfdetect.detectors.settings import ImageSettings
+from dfdetect.detectors.settings import AttentionNetworkSettings
 
 _MAPS = ("pooled_embedding", "pooled_d2", "pooled_d4")  # the three maps of the metric-learning loss
 
 
-class Settings(ImageSettings):
-    """`detectors.attention_network`."""
-
-    small: ClassVar[dict[str, Any]] = {"image_size": 64, "graph_width": 32, "fusion_width": 32}
-    drop_rate: float = Field(0.2, ge=0.0, le=0.5)
-    encoder: Literal["xception", "efficientnet"] = "xception"
-    efficientnet: Literal["efficientnet_b0", "efficientnet_b4"] = "efficientnet_b4"  # which one, if it is the encoder
-    lambda_1: float = Field(0.1, ge=0.0)  # weight of the reconstruction loss
-    lambda_2: float = Field(0.1, ge=0.0)  # weight of the metric-learning loss
-    flood_level: float = Field(0.04, ge=0.0)  # the classification loss is kept from going below; 0: off
-    noise_std: float = Field(0.05, ge=0.0)  # white noise while training, inputs in [-1, 1]; 1e-6 is RECCE's code
-    graph_width: int = Field(256, ge=8)  # embedding of graph reasoning
-    fusion_width: int = Field(256, ge=8)  # of frequency branch and fusion blocks; 728 (Xception's own): none reduced
-    fusion_blocks: int = Field(4, ge=1, le=8)
-    fusion_separable: bool = False  # 3x3 convolution of a fusion block depthwise-separable (cheaper at full width)
-
-
-@register("attention_network", Settings)
+@register("attention_network", AttentionNetworkSettings)
 class AttentionNetwork(Detector):
     """RECCE with a frequency branch whose view is fused into the spatial one by four cross-modality blocks.
 
@@ -66,7 +46,7 @@ class AttentionNetwork(Detector):
 
     inputs = frozenset({"image"})
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AttentionNetworkSettings) -> None:
         super().__init__(settings, image_size=settings.image_size)
         self.options = settings
         if settings.encoder == "xception":

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
-
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from dfdetect.detectors.base import Batch, Detector
@@ -15,63 +12,10 @@ from dfdetect.detectors.layers.encoders import EFFICIENTNET_STAGES, run_stages
 from dfdetect.detectors.layers.temporal import TemporalStack
 from dfdetect.detectors.pretrained import Backbone, make_backbone
 from dfdetect.detectors.registry import register
-from dfdetect.detectors.settings import IMAGENET_MEAN, IMAGENET_STD, DetectorSettings
+from dfdetect.detectors.settings import IMAGENET_MEAN, IMAGENET_STD, AVTransformerSettings
 
 
-class BackboneFiles(DetectorSettings):
-    """Files of ImageNet weights (safetensors, or PyTorch's weights-only kind); null: none for that backbone."""
-
-    visual: str | None = None  # EfficientNet-B0
-    audio: str | None = None  # MobileNetV2
-
-
-class Settings(DetectorSettings):
-    """`detectors.av_transformer`. The ranges are source 002's."""
-
-    small: ClassVar[dict[str, Any]] = {
-        "image_size": 64,
-        "frames": 8,
-        "chunks": 4,
-        "n_mels": 64,
-        "visual_layers": 2,
-        "audio_layers": 2,
-        "d_model": 128,
-        "feedforward": 128,
-        "density_layers": 2,
-        "density_width": 128,
-    }
-    pretrained: bool | BackboneFiles = False  # true: ImageNet weights through timm for both backbones
-    image_size: int = Field(112, ge=64, le=512)  # side of a mouth crop (px)
-    frames: int = Field(16, ge=8, le=32)  # mouth crops a clip
-    chunks: int = Field(8, ge=4, le=16)  # mel chunks a clip
-    n_mels: int = Field(80, ge=64, le=128)
-    temporal: Literal["transformer", "mamba"] = "transformer"
-    visual_layers: int = Field(4, ge=2, le=6)
-    audio_layers: int = Field(4, ge=2, le=6)
-    d_model: int = Field(256, ge=128, le=512)  # of both streams and of the sync features
-    heads: int = Field(8, ge=1)
-    feedforward: int = Field(2048, ge=16)
-    dropout: float = Field(0.1, ge=0.0, lt=1.0)
-    density_layers: int = Field(6, ge=1, le=12)
-    density_width: int = Field(512, ge=64, le=1024)
-    components: int = Field(1, ge=1, le=16)  # Gaussians in the mixture
-    min_scale: float = Field(0.05, gt=0.0)  # smallest standard deviation (the features' own is 1)
-    negatives: int = Field(4, ge=1, le=16)  # wrong soundtracks that the sync loss sets against the right one
-    foreign_negatives: bool = False  # every second of them is another clip's; false: all are the clip's own, shifted
-    temperature: float = Field(0.1, gt=0.0)  # of the sync loss
-    sync_weight: float = Field(1.0, ge=0.0)
-    calibrate_on_fakes: bool = False  # true: validation fakes too decide calibration and threshold
-    stop_gradient: bool = True  # the density does not train the features; false with sync_weight 0 lets them collapse
-
-    @model_validator(mode="after")
-    def _divisible(self) -> Settings:
-        for name in ("d_model", "density_width"):
-            if getattr(self, name) % (2 * self.heads):
-                raise ValueError(f"{name} {getattr(self, name)} must be a multiple of 2 x heads ({2 * self.heads})")
-        return self
-
-
-@register("av_transformer", Settings)
+@register("av_transformer", AVTransformerSettings)
 class AVTransformer(Detector):
     """Two streams, sync features, and a causal density of them; trained on real clips alone.
 
@@ -108,7 +52,7 @@ class AVTransformer(Detector):
     std = IMAGENET_STD
     backbone_prefixes = ("visual_backbone.", "audio_backbone.")
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AVTransformerSettings) -> None:
         super().__init__(settings, image_size=settings.image_size)
         self.options = settings
         d_model = settings.d_model

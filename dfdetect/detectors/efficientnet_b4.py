@@ -12,11 +12,7 @@ from dfdetect.detectors.registry import register
 from dfdetect.detectors.settings import IMAGENET_MEAN, IMAGENET_STD, ImageSettings
 
 
-class Settings(ImageSettings):
-    """`detectors.efficientnet_b4`."""
-
-
-@register("efficientnet_b4", Settings)
+@register("efficientnet_b4", ImageSettings)
 class EfficientNetB4(Detector):
     """timm's efficientnet_b4, global average pool, dropout, linear.
 
@@ -29,7 +25,7 @@ class EfficientNetB4(Detector):
     mean = IMAGENET_MEAN
     std = IMAGENET_STD
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ImageSettings) -> None:
         super().__init__(settings, image_size=settings.image_size)
         self.drop_rate = settings.drop_rate
         self.backbone = make_backbone("efficientnet_b4", settings.pretrained)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
 from dfdetect.detectors.base import Batch, Detector, classification, pool
@@ -15,29 +14,14 @@ from dfdetect.detectors.layers.spectrum_edges import LogSpectrum, SobelLaplacian
 from dfdetect.detectors.losses import AdaptiveFocalLoss
 from dfdetect.detectors.pretrained import make_backbone
 from dfdetect.detectors.registry import register
-from dfdetect.detectors.settings import IMAGENET_MEAN, IMAGENET_STD, ImageSettings
+from dfdetect.detectors.settings import IMAGENET_MEAN, IMAGENET_STD, MultiBranchSettings
 
 # Last stage of each stride (4, 8, 16, 32), its channels in B4, and the width it is projected to: 960 in all.
 _SCALES = ((2, 32, 64), (3, 56, 128), (5, 160, 256), (7, 448, 512))
 _FREQUENCY, _EDGES = 256, 128
 
 
-class Settings(ImageSettings):
-    """`detectors.multibranch`."""
-
-    image_size: int = Field(224, ge=64, le=2048)
-    drop_rate: float = Field(0.4, ge=0.0, lt=1.0)
-    attention_reduction: int = Field(16, ge=1)  # bottleneck of the attention over the features
-    sharpen_below: float = Field(
-        0.0015, ge=0.0
-    )  # a picture is soft when its Laplacian (luma in [0, 1]) varies less; 0: off
-    sharpen_amount: float = Field(1.0, ge=0.0, le=5.0)  # of detail added to a soft picture
-    focal_gamma: float = Field(2.0, ge=0.0)
-    focal_gamma_ramp: float = Field(0.25, ge=0.0, le=1.0)  # share of the training until gamma is reached; 0: at once
-    focal_decay: float = Field(0.99, ge=0.0, lt=1.0)  # how slowly the class weights follow the classes seen
-
-
-@register("multibranch", Settings)
+@register("multibranch", MultiBranchSettings)
 class MultiBranch(Detector):
     """Four views of a face crop, concatenated, re-weighed, classified.
 
@@ -59,7 +43,7 @@ class MultiBranch(Detector):
     mean = IMAGENET_MEAN
     std = IMAGENET_STD
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MultiBranchSettings) -> None:
         super().__init__(settings, image_size=settings.image_size)
         self.drop_rate = settings.drop_rate
         self.sharpen = SharpenSoft(settings.sharpen_below, settings.sharpen_amount)

@@ -5,16 +5,14 @@ python -m dfdetect.detectors.profile          a Markdown table of all registered
 
 from __future__ import annotations
 
-import argparse
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
-
+from dfdetect.arguments import parser
 from dfdetect.detectors import registry
-from dfdetect.detectors.base import Detector
 from dfdetect.errors import run_cli
+
+if TYPE_CHECKING:
+    from dfdetect.detectors.base import Detector
 
 
 class Profile(NamedTuple):
@@ -31,6 +29,10 @@ def profile(detector: Detector) -> Profile:
 
     FFTs, normalisation, activations and resizing are not counted.
     """
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.utils.flop_counter import FlopCounterMode
+
     groups = detector.parameter_groups()
     batch = detector.example_batch(1)
     inputs = {key: tuple(value.shape[1:]) for key, value in batch.items() if key in detector.inputs}
@@ -61,9 +63,9 @@ def table(names: tuple[str, ...]) -> str:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description="Parameters and multiply-accumulates of the detectors.")
-    parser.add_argument("names", nargs="*", help="detectors (default: all)")
-    options = parser.parse_args()
+    arguments = parser("dfdetect.detectors.profile", __doc__)
+    arguments.add_argument("names", nargs="*", help="detectors (default: all)")
+    options = arguments.parse_args()
     print(table(tuple(options.names) or registry.names()))
 
 

@@ -1,7 +1,7 @@
 """Detectors by name: module name = registered name = key under `detectors:` in params.yaml.
 
-A detector is a file of this folder with a class under `@register("<file name>", Settings)`. Names are read from the
-files' text, so that importing this module, or asking for the names, imports no torch.
+A detector is a file of this folder with a class under `@register("<file name>", <settings class>)`. Both are read from
+the files' text, so that asking for the names, or for settings that stand in settings.py, imports no torch.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from dfdetect.errors import UserError
+from dfdetect.detectors import settings as shared
+from dfdetect.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from dfdetect.detectors.base import Detector
 
 _FOLDER = Path(__file__).parent
-_DECORATOR = re.compile(r'^@register\(\s*"(\w+)"', re.MULTILINE)
+_DECORATOR = re.compile(r'^@register\(\s*"(\w+)",\s*(\w+)', re.MULTILINE)
 
 
 class _Entry(NamedTuple):
@@ -52,32 +53,42 @@ def register(name: str, settings: type[BaseModel]) -> Callable[[Class], Class]:
     return wrap
 
 
+def _declared() -> dict[str, str]:
+    """The settings class that each file of this folder registers its detector with, by the detector's name."""
+    found = {path.stem: dict(_DECORATOR.findall(path.read_text("utf-8"))) for path in sorted(_FOLDER.glob("*.py"))}
+    return {name: classes[name] for name, classes in found.items() if name in classes}
+
+
 def names() -> tuple[str, ...]:
     """The registered names, sorted; found in the files of this folder without importing them."""
-    return tuple(sorted(p.stem for p in _FOLDER.glob("*.py") if p.stem in _DECORATOR.findall(p.read_text("utf-8"))))
+    return tuple(_declared())
 
 
 def _entry(name: str) -> _Entry:
     if name not in _ENTRIES:
-        known = names()
-        if name not in known:
-            raise UserError(f"There is no detector {name!r}; there are {', '.join(known)}.")
+        if name not in (known := names()):
+            raise UserError(unknown("detector", name, known))
         importlib.import_module(f"{__package__}.{name}")
     return _ENTRIES[name]
 
 
 def settings_class(name: str) -> type[BaseModel]:
-    """The pydantic class of `detectors.<name>`.
+    """The pydantic class of `detectors.<name>`. The detector is imported only if the class is not in settings.py.
 
     Raises:
         UserError: no such detector; the message lists those there are.
     """
-    return _entry(name).settings
+    found = None if name in _ENTRIES else getattr(shared, _declared().get(name, ""), None)
+    return found or _entry(name).settings
 
 
-def check_settings(name: str, settings: Mapping[str, Any] | BaseModel) -> BaseModel:
+def check_settings(name: str, settings: Mapping[str, Any] | BaseModel, section: str = "") -> BaseModel:
     """Validate one entry of `detectors:`.
 
+    Args:
+        name: of the detector.
+        settings: to check.
+        section: where in params.yaml they stand, for messages; empty: `detectors.<name>`.
     Raises:
         UserError: no such detector, an unknown key or a bad value; the message lists what exists.
     """
@@ -92,8 +103,9 @@ def check_settings(name: str, settings: Mapping[str, Any] | BaseModel) -> BaseMo
             describe,  # params reads the dataset layouts, which building a detector does not need
         )
 
+        section = section or f"detectors.{name}"
         keys = ", ".join(wanted.model_fields)
-        raise UserError(f"{describe(error, 'params.yaml', f'detectors.{name}')} Its keys are: {keys}.") from None
+        raise UserError(f"{describe(error, 'params.yaml', section, model=wanted)} Its keys are: {keys}.") from None
 
 
 def build(name: str, settings: Mapping[str, Any] | BaseModel) -> Detector:

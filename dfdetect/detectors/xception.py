@@ -12,11 +12,7 @@ from dfdetect.detectors.registry import register
 from dfdetect.detectors.settings import ImageSettings
 
 
-class Settings(ImageSettings):
-    """`detectors.xception`."""
-
-
-@register("xception", Settings)
+@register("xception", ImageSettings)
 class Xception(Detector):
     """timm's legacy_xception, global average pool, dropout, linear.
 
@@ -27,7 +23,7 @@ class Xception(Detector):
 
     inputs = frozenset({"image"})
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ImageSettings) -> None:
         super().__init__(settings, image_size=settings.image_size)
         self.drop_rate = settings.drop_rate
         self.backbone = make_backbone(XCEPTION, settings.pretrained)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from dfdetect.config.params import EvaluateParams, load
+from dfdetect.config.params import EvaluateParams
 from dfdetect.errors import UserError
 from dfdetect.evaluation.bootstrap import MIN_VIDEOS, distribution, interval, p_value, separated
 from dfdetect.evaluation.caveats import too_few
@@ -130,12 +128,3 @@ def in_words(found: dict[str, Any]) -> str:
         lines.append(f"{name:18}{row['a']:9.4f}{row['b']:9.4f}{row['difference']:+9.4f}   {bounds:20}{p:>7}")
     lines += [f"undefined: {found['no_interval']}"] if found["no_interval"] else []
     return "\n".join(lines)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Compare two predictions.parquet and print the differences."""
-    parser = argparse.ArgumentParser(prog="dfdetect compare", description=__doc__)
-    parser.add_argument("first", type=Path, help="predictions.parquet of detector A")
-    parser.add_argument("second", type=Path, help="predictions.parquet of detector B, of the same videos")
-    args = parser.parse_args(arguments)
-    print(in_words(compare_files(args.first, args.second, load().evaluate)))

@@ -12,13 +12,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dfdetect.inference.inputs import expand
-from dfdetect.inference.prediction import Prediction, as_csv
-from dfdetect.inference.predictor import Predictor
-from dfdetect.inference.saved_model import FOLDER
-from dfdetect.io.tables import write_bytes
+from dfdetect.arguments import add_model, parser
 from dfdetect.runtime.threads import cpu_count
+
+if TYPE_CHECKING:
+    from dfdetect.inference.prediction import Prediction
 
 NOT_ALL_SCORED, INTERRUPTED = 3, 130
 
@@ -26,6 +26,11 @@ NOT_ALL_SCORED, INTERRUPTED = 3, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Score the files named on the command line."""
     asked = _arguments(arguments)
+    from dfdetect.inference.inputs import expand
+    from dfdetect.inference.prediction import as_csv
+    from dfdetect.inference.predictor import Predictor
+    from dfdetect.io.tables import write_bytes
+
     inputs = expand(asked.paths)
     predictor = Predictor(
         asked.model,
@@ -74,25 +79,23 @@ def _printed(predictions: Iterator[Prediction]) -> Iterator[Prediction]:
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dfdetect predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="videos, images, folders, or patterns in quotes")
-    parser.add_argument("--model", type=Path, default=FOLDER, help="the detector's folder (%(default)s)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the JSON lines to this file")
-    parser.add_argument("--csv", type=Path, metavar="OUT", help="also write a table, one row a file")
-    parser.add_argument("--annotate", type=Path, metavar="DIR", help="write copies with box, score and timeline here")
-    parser.add_argument("--threshold", type=_share, help="fake from this score on (the detector's own)")
-    parser.add_argument(
+    options = parser("dfdetect predict", __doc__)
+    options.add_argument("paths", nargs="+", metavar="PATH", help="videos, images, folders, or patterns in quotes")
+    add_model(options)
+    options.add_argument("--json", type=Path, metavar="OUT", help="also write the JSON lines to this file")
+    options.add_argument("--csv", type=Path, metavar="OUT", help="also write a table, one row a file")
+    options.add_argument("--annotate", type=Path, metavar="DIR", help="write copies with box, score, timeline here")
+    options.add_argument("--threshold", type=_share, help="fake from this score on (the detector's own)")
+    options.add_argument(
         "--video-score",
         choices=("auto", "mean", "median", "max", "top_k"),
         default="auto",
         help="how frames make a video's score (as the detector was trained)",
     )
-    parser.add_argument("--batch-size", type=_count, metavar="N", help="pictures a batch (8 on a CPU, 64 on a GPU)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--workers", type=_count, metavar="N", help="processes that read files (one a processor)")
-    return parser.parse_args(arguments)
+    options.add_argument("--batch-size", type=_count, metavar="N", help="pictures a batch (8 on a CPU, 64 on a GPU)")
+    options.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    options.add_argument("--workers", type=_count, metavar="N", help="processes that read files (one a processor)")
+    return options.parse_args(arguments)
 
 
 def _share(text: str) -> float:

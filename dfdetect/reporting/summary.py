@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dfdetect.config.params import Params, load
+from dfdetect.arguments import parser
 from dfdetect.evaluation.caveats import lines
-from dfdetect.io.tables import read_json
+
+if TYPE_CHECKING:
+    from dfdetect.config.params import Params
 
 METRICS = Path("metrics")
 
@@ -19,6 +21,8 @@ def summary(params: Params) -> str:
     Raises:
         UserError: a dataset of params.run has not been evaluated.
     """
+    from dfdetect.io.tables import read_json
+
     found = {name: read_json(METRICS / name / "evaluate.json") for name in params.run.datasets}
     first = next(iter(found))
     places = {
@@ -42,12 +46,21 @@ def summary(params: Params) -> str:
             *(f"  {place:<{width}}  {what}" for place, what in places.items()),
             "",
             "Compare runs: .venv/bin/dvc metrics diff   Show curves: .venv/bin/dvc plots show",
-            "Score a file: .venv/bin/dfdetect predict FILE",
+            "Score a file: dfdetect predict FILE",
+            "",
+            rounding_note(),
         ]
     )
 
 
+def rounding_note() -> str:
+    """Why figures may differ from the committed ones, and where to see by how much."""
+    return "Training rounds differently on another kind of processor: `git diff` shows by how much figures moved."
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the summary."""
-    argparse.ArgumentParser(prog="dfdetect summary", description=__doc__).parse_args(arguments)
+    parser("dfdetect summary", __doc__).parse_args(arguments)
+    from dfdetect.config.params import load
+
     print(summary(load()))

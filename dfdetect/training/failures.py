@@ -17,7 +17,7 @@ from dfdetect.errors import UserError
 
 @dataclass
 class _Watched:
-    epoch: int
+    epoch: int  # counted from 0, as Lightning does; messages count from 1
     batch: int
     names: list[str]
     values: Tensor
@@ -64,7 +64,7 @@ class LossWatch:
             return
         parts = ", ".join(f"{name} {value:g}" for name, value in zip(step.names, step.values.tolist(), strict=True))
         raise UserError(
-            f"the loss is not finite in epoch {step.epoch}, batch {step.batch}: {parts}. Its videos: "
+            f"the loss is not finite in epoch {step.epoch + 1}, batch {step.batch + 1}: {parts}. Its videos: "
             f"{', '.join(dict.fromkeys(step.videos))}. Lower the learning rate (lr), clip gradients (clip: 1.0), or "
             "use precision 32 or bf16-mixed."
         )

@@ -35,6 +35,7 @@ _NOISE = (
     ".*sync_dist=True.*",
     ".*TensorBoard.*",
     ".*your dataloader is not resumable.*",  # the sampler is: see Training.train_dataloader
+    ".*LeafSpec.*is deprecated.*",  # Lightning's own use of torch
 )
 
 

@@ -320,7 +320,7 @@ class Training(L.LightningModule):
 
     def _track(self, epoch: int) -> None:
         for tracker in self.trackers:  # the first process alone has any
-            tracker.log(epoch, self.history[epoch], self.costs[epoch])
+            tracker.log(epoch + 1, self.history[epoch], self.costs[epoch])
 
     def on_train_epoch_end(self) -> None:
         """Add the epoch's row to the history."""
@@ -332,7 +332,7 @@ class Training(L.LightningModule):
         self.norms.reset()
         self._track(len(self.history) - 1)
         if self.pictures is not None and isinstance(self.data.val, CropDataset):
-            show(self.detector, self.data.val, self.device, self.pictures / f"epoch{len(self.history) - 1:03d}.jpg")
+            show(self.detector, self.data.val, self.device, self.pictures / f"epoch{len(self.history):03d}.jpg")
         if self.trainer.is_global_zero:
             samples = len(self.sampler) * self.batch_size * self.trainer.world_size
             self.lines.epoch_line(self.trainer, row, samples)

@@ -20,8 +20,6 @@ from dfdetect.io.tables import write_bytes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Small enough for git, epoch after epoch.
-LIMIT_BYTES = 60_000
 TILE_PX = 128
 EACH = 2  # faces of either class
 DPI = 110
@@ -51,7 +49,7 @@ def show(detector: Detector, dataset: CropDataset, device: torch.device | str, p
         detector: on `device`; whether it trains stays as it is.
         dataset: of validation.
         device: where the detector is.
-        path: of the JPEG, under LIMIT_BYTES.
+        path: of the JPEG.
     """
     if type(detector).pictures is Detector.pictures:
         return
@@ -64,7 +62,8 @@ def show(detector: Detector, dataset: CropDataset, device: torch.device | str, p
     for module, training in modes:
         module.training = training
     if found:
-        write_bytes(path, encode(tile(found)))
+        shown = cv2.cvtColor(tile(found), cv2.COLOR_RGB2BGR)
+        write_bytes(path, cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
 
 
 def tile(found: dict[str, Tensor]) -> np.ndarray:
@@ -76,15 +75,6 @@ def tile(found: dict[str, Tensor]) -> np.ndarray:
         small = [cv2.resize(one, (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA) for one in shaped.numpy()]
         columns.append(np.concatenate(small))
     return np.concatenate(columns, axis=1)
-
-
-def encode(picture: np.ndarray) -> bytes:
-    """A JPEG of at most LIMIT_BYTES, of the best quality that allows."""
-    for quality in (90, 75, 60, 45, 30, 15):
-        done = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        if len(done) <= LIMIT_BYTES:
-            break
-    return bytes(done)
 
 
 def draw_curves(path: Path, history: Sequence[dict[str, float]]) -> None:
@@ -117,7 +107,7 @@ def _draw(axes: Axes, title: str, names: Sequence[str], history: Sequence[dict[s
     from matplotlib.ticker import MaxNLocator
 
     for name in names:
-        points = [(epoch, row[name]) for epoch, row in enumerate(history) if name in row]
+        points = [(epoch, row[name]) for epoch, row in enumerate(history, start=1) if name in row]
         axes.plot(*zip(*points, strict=True), label=name, marker=".", markersize=4, linewidth=1.2)
     axes.set_title(title, loc="left", fontweight="bold", fontsize=8)
     axes.set_xlabel("epoch")

@@ -37,8 +37,8 @@ class ProgressLines(Callback):
         self._said, done, total = now, int(args[2]) + 1, int(trainer.num_training_batches)
         speed = done / (now - self._began)
         print(
-            f"epoch {trainer.current_epoch}: batch {done} of {total}, {speed * _samples(pl_module):.0f} samples/s, "
-            f"{(total - done) / speed:.0f} s left of the epoch",
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: batch {done} of {total}, "
+            f"{speed * _samples(pl_module):.0f} samples/s, {(total - done) / speed:.0f} s left of the epoch",
             file=sys.stderr,
             flush=True,
         )

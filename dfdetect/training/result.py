@@ -117,7 +117,7 @@ def write_result(
         "seed": params.train.seed,
         "epochs": len(module.history),
         "batch_size": module.batch_size,
-        "best": {"epoch": best, **_rounded(module.history[best])},
+        "best": {"epoch": best + 1, **_rounded(module.history[best])},  # counted from 1, as in the log
     }
     info, predictions = judge(module, describe(module, params, metrics, data_hashes), device_of(module.recipe))
     metrics["threshold"] = info.threshold.model_dump(mode="json")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from dfdetect.config.params import Params
-from dfdetect.config.recipe import Recipe
+from dfdetect.config.recipe import Recipe, check_overrides
 from dfdetect.data.av_augment import SequenceAugmentation, SoundChanges
 from dfdetect.data.batches import LoaderSettings
 from dfdetect.data.device import DeviceAugmentation
@@ -49,18 +48,9 @@ def chosen_recipe(params: Params) -> Recipe:
     Raises:
         UserError: there is no such recipe, or one names a detector that does not exist.
     """
-    name = params.train.recipe
-    known = {*registry.names(), params.train.detector}  # the latter is checked when it is built
-    for entry, recipe in params.recipes.items():
-        for section, names in (("by_detector", recipe.by_detector), ("settings", recipe.settings)):
-            if unknown := sorted(set(names) - known):
-                raise UserError(
-                    f"params.yaml: recipes.{entry}.{section} names {', '.join(unknown)}, and the detectors are "
-                    f"{', '.join(sorted(known))}."
-                )
-    if name not in params.recipes:
-        raise UserError(f"params.yaml has no entry `recipes.{name}`; it has {', '.join(sorted(params.recipes))}.")
-    return params.recipes[name].for_detector(params.train.detector)
+    detector = params.train.detector
+    check_overrides(params.recipes, {*registry.names(), detector})  # the latter is checked when it is built
+    return params.recipe(params.train.recipe).for_detector(detector)
 
 
 def on_gpu(recipe: Recipe) -> bool:
@@ -88,34 +78,19 @@ def prepare_torch(recipe: Recipe) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def replaced(name: str, recipe: Recipe) -> dict[str, Any]:
-    """The settings of a detector that a recipe replaces."""
-    size = {} if recipe.image_size is None else {"image_size": recipe.image_size}
-    return {**recipe.settings.get(name, {}), **size}
-
-
 def override_lines(params: Params, recipe: Recipe) -> list[str]:
     """What the recipe sets otherwise than `detectors:` does, a line each."""
     name = params.train.detector
     plain = registry.check_settings(name, params.detectors.get(name, {}))
     return [
         f"recipe {params.train.recipe} sets {name}.{key} {value} instead of {getattr(plain, key)}"
-        for key, value in replaced(name, recipe).items()
+        for key, value in recipe.detector_settings(name, {}).items()
         if value != getattr(plain, key)
     ]
 
 
 def start_weights(start: Path) -> Path:
-    """The weights file that train.init_from means.
-
-    Raises:
-        UserError: it lies in the folder that this very stage writes.
-    """
-    if start.resolve().is_relative_to(bundle.FOLDER.resolve()):
-        raise UserError(
-            f"train.init_from: {start} lies in {bundle.FOLDER}, which `dvc repro` removes before it trains: copy it "
-            "first (cp -r models/detector models/earlier), and name the copy."
-        )
+    """The weights file that train.init_from means."""
     return start / bundle.WEIGHTS if start.is_dir() else start
 
 
@@ -154,7 +129,7 @@ def build_detector(params: Params, recipe: Recipe) -> Detector:
         UserError: unknown name or settings, or weights that cannot be had or do not fit.
     """
     name, start = params.train.detector, params.train.init_from
-    settings = {**params.detectors.get(name, {}), **replaced(name, recipe)}
+    settings = recipe.detector_settings(name, params.detectors.get(name, {}))
     if start is not None and "pretrained" in settings:
         settings["pretrained"] = False  # all weights come from the earlier detector
     detector = registry.build(name, settings)

@@ -21,7 +21,7 @@ COMET = Path(".cache/comet")
 
 
 class Tracker(Protocol):
-    """Takes the figures of each epoch in turn, from epoch 0 on, also when a training is resumed."""
+    """Takes the figures of each epoch in turn, from epoch 1 on, also when a training is resumed."""
 
     def log(self, epoch: int, row: dict[str, float], costs: dict[str, float]) -> None:
         """One epoch's figures, and what it cost on this machine."""

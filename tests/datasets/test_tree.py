@@ -77,7 +77,9 @@ def test_a_root_that_is_no_folder_is_named(tmp_path: Path, what: str) -> None:
 def test_every_layout_is_found_and_an_unknown_one_is_named() -> None:
     names = {"celebdf", "deepfakebench", "dfdc", "fakeavceleb", "faceforensics", "folder"}
     assert names <= set(registry.layouts())
-    with pytest.raises(UserError, match="no dataset layout `celebdb`; there is celebdf, deepfakebench, dfdc"):
+    with pytest.raises(
+        UserError, match=r"no layout `celebdb`\. Did you mean `celebdf`\? Known layouts: celebdf, deepfakebench, dfdc"
+    ):
         registry.get("celebdb")
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from dfdetect.detectors import pretrained, registry
 from dfdetect.detectors.pretrained import make_backbone
-from dfdetect.detectors.xception import Settings
+from dfdetect.detectors.settings import ImageSettings
 from dfdetect.errors import UserError
 
 SEVEN = {
@@ -36,7 +36,7 @@ def test_names_are_those_of_the_files_and_need_no_torch():
 
 @pytest.mark.parametrize("name", ["recce", "base", "", "registry"])
 def test_unknown_name_lists_what_there_is(name):
-    with pytest.raises(UserError, match=r"no detector.*addnet, addnet_bandpass, attention_network"):
+    with pytest.raises(UserError, match=r"no detector `.*addnet, addnet_bandpass, attention_network"):
         registry.build(name, {})
 
 
@@ -52,7 +52,7 @@ def test_unknown_key_and_bad_value_are_named():
 
 
 def test_settings_are_frozen_and_may_be_given_ready_made():
-    settings = Settings(image_size=64)
+    settings = ImageSettings(image_size=64)
     with pytest.raises(ValueError, match="frozen"):
         settings.image_size = 65
     assert registry.build("xception", settings).image_size == 64
@@ -60,7 +60,7 @@ def test_settings_are_frozen_and_may_be_given_ready_made():
 
 def test_registered_under_another_name_than_its_file():
     with pytest.raises(ValueError, match="must be the module's own"):
-        registry.register("resnet", Settings)(type("Resnet", (), {"__module__": "dfdetect.detectors.vgg"}))
+        registry.register("resnet", ImageSettings)(type("Resnet", (), {"__module__": "dfdetect.detectors.vgg"}))
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])

@@ -8,17 +8,12 @@ import torch
 from torch import nn
 
 from dfdetect.detectors import registry
-from dfdetect.detectors.av_transformer import (
-    AVTransformer,
-    Settings,
-    nearest_chunks,
-    turned_together,
-    wrong_soundtracks,
-)
+from dfdetect.detectors.av_transformer import AVTransformer, nearest_chunks, turned_together, wrong_soundtracks
 from dfdetect.detectors.layers.density import CausalDensity
 from dfdetect.detectors.layers.mamba import MambaLayer, selective_scan
 from dfdetect.detectors.layers.temporal import TemporalStack
 from dfdetect.detectors.layers.transformer import TransformerLayer, positional_encoding
+from dfdetect.detectors.settings import AVTransformerSettings as Settings
 
 TEMPORAL = ["transformer", "mamba"]
 

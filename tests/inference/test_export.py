@@ -11,9 +11,9 @@ import torch
 from dfdetect.detectors import registry
 from dfdetect.detectors.base import Detector
 from dfdetect.errors import UserError
-from dfdetect.inference import export as module
+from dfdetect.inference import portable as module
 from dfdetect.inference import saved_model as bundle
-from dfdetect.inference.export import export
+from dfdetect.inference.portable import export
 from tests.evaluation.bundles import make_info, save_bundle
 
 HAS_ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))

@@ -26,9 +26,9 @@ from dfdetect.io.schemas import COVERAGE, FACES, MASKS, MELS, MOUTHS, SPLITS, VI
 from dfdetect.io.tables import Shards, read_json, read_table
 from dfdetect.runtime.video_stage import run_room
 from dfdetect.splits.assign import BY_GROUP
+from dfdetect.splits.audit import audit
 from dfdetect.splits.build import build
 from dfdetect.splits.leaks import KINDS
-from stages.audit import audit
 from stages.faces import ROOM as FACES_ROOM
 from stages.masks import ROOM as MASKS_ROOM
 from stages.mels import ROOM as MELS_ROOM

@@ -21,8 +21,8 @@ from dfdetect.datasets.tree import on_disk
 from dfdetect.io.schemas import COVERAGE, MELS, MOUTHS, SPLITS, VIDEOS
 from dfdetect.io.tables import Shards, read_json, read_table
 from dfdetect.runtime.video_stage import run_room
+from dfdetect.splits.audit import audit
 from dfdetect.splits.build import build
-from stages.audit import audit
 from stages.faces import ROOM as FACES_ROOM
 from stages.masks import ROOM as MASKS_ROOM
 from stages.mels import ROOM as MELS_ROOM

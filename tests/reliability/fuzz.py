@@ -5,13 +5,13 @@ Exit code 1 if a file crashed, hung or outgrew a worker, got no row, or a row th
 
 from __future__ import annotations
 
-import argparse
 import resource
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
+from dfdetect.arguments import parser
 from dfdetect.config.params import EngineParams
 from tests.reliability.gauntlet import STAGES, Found, run_gauntlet
 from tests.reliability.mutations import Case, cases
@@ -25,10 +25,10 @@ LIBRARIES_MB = 1500  # code and read-only data of the libraries, which the limit
 
 def main() -> int:
     """Run, print the table, say what is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m tests.reliability.fuzz", description=__doc__)
-    parser.add_argument("--only", default="", help="only cases whose name holds this text")
-    parser.add_argument("--also", type=Path, default=AWKWARD, help="a folder of further files (%(default)s)")
-    asked = parser.parse_args()
+    arguments = parser("tests.reliability.fuzz", __doc__)
+    arguments.add_argument("--only", default="", help="only cases whose name holds this text")
+    arguments.add_argument("--also", type=Path, default=AWKWARD, help="a folder of further files (%(default)s)")
+    asked = arguments.parse_args()
     only, also = asked.only, asked.also
     begun = time.monotonic()
     chosen = [case for case in cases(make_seeds()) if only in case.name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def test_it_shows_each_dataset_with_intervals_and_says_undefined(
     assert "  sample: too few test videos (10 real, 10 fake)\n    AUC 0.931 [0.800, 1.000]" in text
     assert "AUC undefined (there is no fake video)" in text
     assert "metrics/sample/evaluate.json" in text
+    assert re.search(r"rounds differently on another kind of processor.*`git diff`", text.splitlines()[-1])
 
 
 def test_a_dataset_that_was_not_evaluated_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,10 @@ from dfdetect.config.params import DatasetParams, LeakKind, SplitsParams
 from dfdetect.errors import UserError
 from dfdetect.io.schemas import FACES, LEAKS, SPLITS, VIDEOS
 from dfdetect.io.tables import ShardWriter, from_rows, read_json, read_table, write_json, write_table
+from dfdetect.splits.audit import audit
 from dfdetect.splits.build import build
 from dfdetect.splits.leaks import KINDS
 from stages import audit as stage
-from stages.audit import audit
 from tests.datasets import trees
 from tests.splits.tables import Rows, row
 from tests.splits.test_leaks import PLANTED

@@ -45,7 +45,7 @@ def rewrite(project: Path, made: list[Clip]) -> None:
 def test_loss_that_is_not_finite(write_params: Write) -> None:
     stops(
         write_params,
-        r"not finite in epoch 1, batch 2: loss nan, classification nan\. Its videos: train/clip\d{3}.mp4, .*lr",
+        r"not finite in epoch 2, batch 3: loss nan, classification nan\. Its videos: train/clip\d{3}.mp4, .*lr",
         settings={"explode_at": 9},
     )
     # nothing broken is left to resume from: the first epoch is
@@ -166,7 +166,7 @@ def test_overrides_of_a_detector_that_does_not_exist(write_params: Write, sectio
     raw = yaml.safe_load(path.read_text())
     raw["recipes"]["smoke"][section] = {"xceptoin": {}}
     path.write_text(yaml.safe_dump(raw))
-    with pytest.raises(UserError, match=rf"recipes\.smoke\.{section} names xceptoin, and the detectors are .*xception"):
+    with pytest.raises(UserError, match=rf"recipes\.smoke\.{section}\.xceptoin: there is no .* you mean `xception`"):
         train(load(path))
 
 

@@ -1,4 +1,7 @@
-"""Training from stored tables needs torch, timm, lightning, pyarrow, OpenCV and scikit-learn; no other big one."""
+"""Training from stored tables needs torch, timm, lightning, pyarrow, OpenCV and scikit-learn; no other big one.
+
+Its log has no warnings of libraries.
+"""
 
 from __future__ import annotations
 
@@ -38,4 +41,6 @@ def test_training_imports_only_what_it_needs(project: Path, write_params: Callab
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "loaded:"
+    # no warning of a library beside the training's own lines
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["epoch 1/1"]
     assert (project / "models/detector/model.safetensors").exists()

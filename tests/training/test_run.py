@@ -135,7 +135,7 @@ def leak(video_id: str, *, dropped: bool = True) -> dict[str, Any]:
 def test_unknown_recipe_and_detector(write_params: Write) -> None:
     path = write_params()
     path.write_text(path.read_text().replace("recipe: smoke", "recipe: smok"))
-    with pytest.raises(UserError, match=r"no entry `recipes.smok`; it has smoke"):
+    with pytest.raises(UserError, match=r"there is no recipe `smok`. Did you mean `smoke`"):
         train(load(path))
-    with pytest.raises(UserError, match=r"no detector 'xceptoin'.*xception"):
+    with pytest.raises(UserError, match=r"no detector `xceptoin`.*xception"):
         run(write_params, detector="xceptoin")

@@ -7,12 +7,12 @@ The filter is that of layers/bandpass.py, applied as a product of spectra instea
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from dfdetect.arguments import parser
 from dfdetect.errors import UserError, run_cli
 
 
@@ -87,12 +87,12 @@ def save_picture(path: Path, filtered: np.ndarray) -> None:
 
 def main() -> None:
     """Read a picture, filter it, save the band."""
-    parser = argparse.ArgumentParser(description="Save the band of a picture between two Gaussian blurs.")
-    parser.add_argument("image", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--sigma-low", type=float, default=0.5, help="px; smaller keeps finer detail")
-    parser.add_argument("--sigma-high", type=float, default=3.0, help="px; larger keeps coarser detail")
-    options = parser.parse_args()
+    arguments = parser("dfdetect.detectors.layers.bandpass_image", __doc__)
+    arguments.add_argument("image", type=Path)
+    arguments.add_argument("out", type=Path)
+    arguments.add_argument("--sigma-low", type=float, default=0.5, help="px; smaller keeps finer detail")
+    arguments.add_argument("--sigma-high", type=float, default=3.0, help="px; larger keeps coarser detail")
+    options = arguments.parse_args()
     if not 0.0 <= options.sigma_low < options.sigma_high:
         raise UserError(f"--sigma-low {options.sigma_low} must be below --sigma-high {options.sigma_high}, and >= 0.")
     image = cv2.imread(str(options.image), cv2.IMREAD_COLOR_RGB) if options.image.is_file() else None

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch.nn.functional as F
-from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from dfdetect.detectors.base import Batch, Detector, classification, pool
 from dfdetect.detectors.layers.add_block import ADDBlock
 from dfdetect.detectors.layers.encoders import XCEPTION, XCEPTION_STAGES, run_stages
 from dfdetect.detectors.pretrained import make_backbone
-from dfdetect.detectors.settings import ImageSettings
+from dfdetect.detectors.settings import ADDNetSettings, Position
 
-Position = Literal["input", "stem", "block1", "block2", "block3", "middle", "block12"]
 # Each part of the backbone, and the position whose ADD block follows it.
 _PARTS: tuple[tuple[Position | None, tuple[str, ...]], ...] = (
     ("stem", ("stem",)),
@@ -27,27 +23,12 @@ _PARTS: tuple[tuple[Position | None, tuple[str, ...]], ...] = (
 )
 
 
-class MaskedXceptionSettings(ImageSettings):
-    """Settings of both."""
-
-    drop_rate: float = Field(0.5, ge=0.0, lt=1.0)
-    # After which parts the mask is applied; the paper's figure also has input and stem.
-    add_positions: tuple[Position, ...] = ("block1", "block2", "block3", "middle", "block12")
-
-    @field_validator("add_positions")
-    @classmethod
-    def _once_each(cls, positions: tuple[Position, ...]) -> tuple[Position, ...]:
-        if len(set(positions)) != len(positions):
-            raise ValueError("a position is named twice")
-        return positions
-
-
 class MaskedXception(Detector):
     """Xception with ADD blocks between its parts; see dfdetect/detectors/addnet.py."""
 
     inputs = frozenset({"image", "mask"})
 
-    def __init__(self, settings: MaskedXceptionSettings) -> None:
+    def __init__(self, settings: ADDNetSettings) -> None:
         super().__init__(settings, image_size=settings.image_size)
         self.positions = frozenset(settings.add_positions)
         self.drop_rate = settings.drop_rate
