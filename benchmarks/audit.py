@@ -15,7 +15,13 @@ from typing import Any
 
 from dfdetect.arguments import parser
 
-FILES = ("requirements.txt", "requirements/kaggle.txt", "requirements/demo.txt", "requirements/export.txt")
+FILES = (
+    "requirements.txt",
+    "requirements/kaggle.txt",
+    "requirements/demo.txt",
+    "requirements/browser.txt",
+    "requirements/export.txt",
+)
 TIMEOUT_S = 900
 VULNERABLE, UNKNOWN = 1, 2
 

@@ -26,7 +26,7 @@ from dfdetect.config.params import load
 from dfdetect.detectors import registry
 from dfdetect.errors import UserError, run_cli
 from dfdetect.evaluation.caveats import reasons, too_few, with_interval
-from dfdetect.runtime.threads import cpu_count, tune_allocator
+from dfdetect.runtime.threads import choose_device, cpu_count, tune_allocator
 
 DOCUMENT = Path("docs/results.md")
 DVC = str(Path(sys.executable).parent / "dvc")
@@ -198,7 +198,7 @@ def measure(name: str) -> dict[str, Any]:
     import torch
 
     tune_allocator()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = choose_device("auto")
     ours = registry.build(name, {}).to(device)
 
     def step(detector: Any, size: int, *, train: bool) -> float:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
+import select
+import signal
 import sys
 from collections.abc import Callable, Collection
 from concurrent.futures import BrokenExecutor
@@ -46,10 +49,23 @@ def unknown(kind: str, name: str, known: Collection[str]) -> str:
     return f"there is no {kind} `{name}`.{hint} Known {kind}s: {', '.join(sorted(known)) or 'none'}."
 
 
+def wait_for_reader_to_leave(timeout_s: float | None = None) -> bool:
+    """Wait until nobody reads standard output any more, at most so long (s). Returns whether that is so."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)  # errors and hang-ups only
+    return bool(poll.poll(None if timeout_s is None else 1000 * timeout_s))
+
+
 def run_cli(main: Callable[[], int | None]) -> None:
-    """Run a command line: a UserError becomes one message and exit code 2, Ctrl-C a word on how to go on."""
+    """Run a command line: a UserError becomes one message and exit code 2, Ctrl-C a word on how to go on.
+
+    A reader that goes away (`| head`) ends the command without a word, with the exit code that SIGPIPE gives.
+    """
+    if sys.stdout is None:  # closed from the start, as `>&-` does
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # until the process ends
     try:
         code = main()
+        sys.stdout.flush()  # here, so that a closed pipe is met here and not while Python ends
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -60,6 +76,11 @@ def run_cli(main: Callable[[], int | None]) -> None:
             file=sys.stderr,
         )
         raise SystemExit(2) from None
+    except BrokenPipeError:
+        if not wait_for_reader_to_leave(0):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tells of what is still buffered
+        raise SystemExit(128 + signal.SIGPIPE) from None
     except OSError as error:
         if error.errno not in _DISK:
             raise

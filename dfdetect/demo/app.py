@@ -46,36 +46,37 @@ def show() -> None:
         with tempfile.TemporaryDirectory(prefix="demo-") as folder:
             path = Path(folder) / f"upload{Path(upload.name).suffix.lower()}"
             path.write_bytes(upload.getbuffer())
-            _judged(path, upload.name, predictor, turn)
+            _show_file(path, upload.name, None, predictor, turn)
     elif picked is not None:
-        _judged(clips[picked], picked, predictor, turn)
+        _show_file(clips[picked].path, picked, clips[picked].dataset, predictor, turn)
 
 
-def _judged(path: Path, name: str, predictor: Predictor, turn: threading.Lock) -> None:
+def _show_file(path: Path, name: str, dataset: str | None, predictor: Predictor, turn: threading.Lock) -> None:
     import streamlit as st
 
-    from dfdetect.demo.markup import findings, verdict
-    from dfdetect.demo.view import judge
+    from dfdetect.demo.markup import evidence, verdict
+    from dfdetect.demo.view import predict_file
+    from dfdetect.inference.prediction import to_json_line
 
     left, right = st.columns([2, 3], gap="medium")  # one above the other on a phone
     with right:
-        waiting = "Another file is being judged" if turn.locked() else "Looking for the face and judging it"
+        waiting = "Another file is being scored" if turn.locked() else "Looking for the face and scoring it"
         with st.spinner(waiting), turn:
-            page = judge(path, predictor, name=name)
-        st.html(verdict(page))
+            view = predict_file(path, predictor, name=name, dataset=dataset)
+        st.html(verdict(view))
     with left:  # nothing that was not decoded is shown, and a picture as it was decoded
-        if page.preview is not None:
-            st.image(page.preview)
-        elif page.readable and path.stat().st_size <= PREVIEW_MB * 1e6:
+        if view.preview is not None:
+            st.image(view.preview)
+        elif view.readable and path.stat().st_size <= PREVIEW_MB * 1e6:
             st.video(path.read_bytes())
-    if found := findings(page):
-        st.html(found)
+    if text := evidence(view):
+        st.html(text)
     st.download_button(
         "All figures as JSON",
-        page.prediction.as_json(),
+        to_json_line(view.prediction.to_dict()),
         file_name=f"{Path(name).stem}.json",
         mime="application/json",
-        on_click="ignore",  # or the file would be judged again
+        on_click="ignore",  # or the file would be scored again
     )
 
 

@@ -1,7 +1,8 @@
-"""Clips to pick on the page: of the datasets that are here, those that training has never read."""
+"""Clips to pick on the page: test videos of the datasets that are here, which training has never read."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from dfdetect.datasets.tree import below
@@ -12,15 +13,23 @@ from dfdetect.io.tables import read_table
 PER_CATEGORY = 2
 
 
-def test_clips(data: Path) -> dict[str, Path]:
+@dataclass(frozen=True)
+class Clip:
+    """A clip of a dataset's test split."""
+
+    path: Path
+    dataset: str
+
+
+def test_clips(data: Path) -> dict[str, Clip]:
     """A few clips of each dataset's test split and category.
 
     Args:
         data: the folder of datasets.
     Returns:
-        What the page calls them -> file; empty where no dataset is built, or its files are elsewhere.
+        What the page calls them -> clip; empty where no dataset is built, or its files are elsewhere.
     """
-    found: dict[str, Path] = {}
+    clips: dict[str, Clip] = {}
     for folder in sorted(path for path in data.glob("*") if (path / "splits.parquet").exists()):
         try:
             splits = read_table(folder / "splits.parquet", SPLITS).to_pylist()
@@ -34,5 +43,5 @@ def test_clips(data: Path) -> dict[str, Path]:
             path = below(folder / "raw", path_of.get(row["video_id"], ""))
             if row["split"] == "test" and taken.get(category, 0) < PER_CATEGORY and path.is_file():
                 taken[category] = taken.get(category, 0) + 1
-                found[f"{folder.name}: {category} {taken[category]}"] = path
-    return found
+                clips[f"{folder.name}: {category} {taken[category]}"] = Clip(path, folder.name)
+    return clips

@@ -1,4 +1,4 @@
-"""The page's findings as HTML: no script, no outside address, readable on a light and on a dark ground.
+"""The page's content as HTML: no script, no outside address, readable in light and in dark mode.
 
 Not named html: Streamlit puts the folder of its script first on the path.
 """
@@ -10,13 +10,15 @@ from html import escape
 
 import cv2
 
-from dfdetect.demo.view import Face, Page
+from dfdetect.demo.view import Face, PredictionView
 from dfdetect.inference.prediction import Prediction
+from dfdetect.inference.saved_model import SYNTHETIC_WARNING
 from dfdetect.media.frames import Rgb
 
-# Of one lightness that stands out on white and on black. Every verdict is also a word and a shape.
+# Of one lightness that stands out on white and on black. Every label is also a word and a shape.
 STYLE = """<style>
 .dd{--fake:#d9622b;--real:#3b82c4;--line:rgba(128,128,128,.35);line-height:1.45}
+.dd .warning{border:2px solid #b58900;border-radius:4px;padding:.3rem .8rem;font-weight:600}
 .dd h3{font-size:1.05rem;margin:1.6rem 0 .5rem;padding:0}
 .dd .verdict{border-left:6px solid var(--line);padding:.2rem 0 .2rem 1rem;margin:.5rem 0 1rem;overflow-wrap:anywhere}
 .dd .verdict.fake{border-color:var(--fake)}.dd .verdict.real{border-color:var(--real)}
@@ -42,35 +44,40 @@ STYLE = """<style>
 .dd .pair{display:flex;gap:2px}.dd .pair img{width:100%;min-width:0;flex:1;border-radius:4px}
 .dd ul{margin:.2rem 0 0 1.1rem;padding:0;font-size:.92rem}.dd li{margin:.25rem 0}
 </style>"""
-WORDS = {"fake": "Fake", "real": "Real", "not judged": "Not judged"}
+WORDS = {"fake": "Fake", "real": "Real", None: "Not scored"}
 
 
-def verdict(page: Page) -> str:
-    """The verdict, or why there is none."""
-    return f'{STYLE}<div class="dd" data-verdict="{escape(page.verdict)}">{_verdict(page)}</div>'
-
-
-def findings(page: Page) -> str:
-    """What the verdict rests on, and what it does not cover; empty without a verdict."""
-    parts = []
-    if len(page.prediction.frames) > 1:
-        parts.append(_timeline(page.prediction))
-    if page.faces:
-        parts.append(_faces(page.faces))
-    if page.limits:
-        limits = "".join(f"<li>{escape(text)}</li>" for text in page.limits)
-        parts.append(f"<h3>What this cannot tell</h3><ul>{limits}</ul>")
-    return f'{STYLE}<div class="dd" data-findings>{"".join(parts)}</div>' if parts else ""
-
-
-def _verdict(page: Page) -> str:
-    kind = page.verdict if page.verdict in ("fake", "real") else ""
-    sure = "" if page.confidence is None else f" <small>{page.confidence} confidence</small>"
-    meter = "" if page.prediction.score is None else _meter(page.prediction)
+def verdict(view: PredictionView) -> str:
+    """The label with its confidence and what the detector was trained on, or why there is none."""
+    prediction, info = view.prediction, view.prediction.info
+    warning = f'<div class="warning" role="alert">{escape(SYNTHETIC_WARNING)}</div>' if info.synthetic else ""
+    level, confidence = "", ""
+    if view.confidence is not None:
+        known = view.confidence.level
+        level = f" <small>{known} confidence</small>" if known else ""
+        start = f"Confidence is {known}: " if known else "How sure this is cannot be told: "
+        confidence = f"<p>{escape(start + view.confidence.reason)}.</p>"
+    meter = "" if prediction.score is None else _meter(prediction)
     return (
-        f'<div class="verdict {kind}"><div class="word">{WORDS[page.verdict]}{sure}</div>'
-        f'<div class="name">{escape(page.name)}</div></div><p>{escape(page.sentence)}</p>{meter}'
+        f'{STYLE}<div class="dd" data-verdict="{prediction.label or "not scored"}">{warning}'
+        f'<div class="verdict {prediction.label or ""}"><div class="word">{WORDS[prediction.label]}{level}</div>'
+        f'<div class="name">{escape(view.name)}</div>'
+        f'<div class="name">{escape(info.detector)}, trained on {escape(info.trained_on_text)}</div></div>'
+        f"<p>{escape(view.text)}</p>{meter}{confidence}</div>"
     )
+
+
+def evidence(view: PredictionView) -> str:
+    """What the label rests on, and what it does not cover; empty without a score."""
+    parts = []
+    if len(view.prediction.frames) > 1:
+        parts.append(_timeline(view.prediction))
+    if view.faces:
+        parts.append(_faces(view.faces))
+    if view.caveats:
+        caveats = "".join(f"<li>{escape(text)}</li>" for text in view.caveats)
+        parts.append(f"<h3>Caveats</h3><ul>{caveats}</ul>")
+    return f'{STYLE}<div class="dd" data-evidence>{"".join(parts)}</div>' if parts else ""
 
 
 def _meter(prediction: Prediction) -> str:
@@ -86,39 +93,36 @@ def _meter(prediction: Prediction) -> str:
 def _timeline(prediction: Prediction) -> str:
     times = [frame.time_s or 0.0 for frame in prediction.frames]
     first, span = times[0], max(times[-1] - times[0], 1e-9)
-    places = [
+    points = [
         (100 * (time_s - first) / span, 100 * (1 - frame.score))
         for time_s, frame in zip(times, prediction.frames, strict=True)
     ]
     dots = "".join(
-        f'<span class="dot {_kind(prediction, frame.score)}" style="left:{x:.2f}%;top:{y:.2f}%" '
-        f'title="{time_s:.2f} s, frame {frame.frame_index}: {frame.score:.0%}"></span>'
-        for (x, y), time_s, frame in zip(places, times, prediction.frames, strict=True)
+        f'<span class="dot {"fake" if frame.score >= prediction.threshold else "real"}" '
+        f'style="left:{x:.2f}%;top:{y:.2f}%" '
+        f'title="{time_s:.2f} s, frame {frame.frame_index}: {frame.score:.3f}"></span>'
+        for (x, y), time_s, frame in zip(points, times, prediction.frames, strict=True)
     )
     level = 100 * (1 - prediction.threshold)
     middle = f'<span class="x" style="left:50%;transform:translateX(-50%)">{first + span / 2:.1f} s</span>'
     return (
-        '<h3>Probability of fake over time</h3><div class="key"><span><span class="dot fake"></span>'
+        '<h3>Score over time</h3><div class="key"><span><span class="dot fake"></span>'
         'frame above the threshold</span><span><span class="dot real"></span>frame below it</span></div>'
         f'<div class="time"><span class="level" style="top:{level:.2f}%"></span>{dots}'
-        '<span class="y" style="top:0">100%</span><span class="y" style="top:100%">0%</span>'
-        f'<span class="y" style="top:{min(max(level, 10), 90):.2f}%">{prediction.threshold:.0%}</span>'
+        '<span class="y" style="top:0">1</span><span class="y" style="top:100%">0</span>'
+        f'<span class="y" style="top:{min(max(level, 10), 90):.2f}%">{prediction.threshold:.2f}</span>'
         f'<span class="x" style="left:0">{first:.1f} s</span>{middle}'
         f'<span class="x" style="right:0">{times[-1]:.1f} s</span></div>'
     )
 
 
-def _kind(prediction: Prediction, score: float) -> str:
-    return "fake" if score >= prediction.threshold else "real"
-
-
 def _faces(faces: list[Face]) -> str:
-    heats = faces[0].heat is not None
-    title = "The faces with the highest scores, and what in them speaks for fake" if heats else "The face"
+    heatmaps = faces[0].overlay is not None
+    title = 'The faces with the highest scores, and the evidence for "fake" in them' if heatmaps else "The face"
     note = (
-        "Right: Grad-CAM of the last feature maps, scaled within each picture: a bright spot alone does not mean fake."
-        if heats
-        else "This detector judges mouth and voice together, so there is no heat map of the picture."
+        "Right: Grad-CAM of the last feature maps, scaled within each crop: a bright spot does not by itself mean fake."
+        if heatmaps
+        else "This detector judges mouth and voice together, so there is no heatmap of the picture."
     )
     return (
         f'<h3>{title}</h3><div class="faces">{"".join(_figure(face) for face in faces)}</div><p class="name">{note}</p>'
@@ -126,16 +130,16 @@ def _faces(faces: list[Face]) -> str:
 
 
 def _figure(face: Face) -> str:
-    when = "" if face.time_s is None else f"{face.time_s:.2f} s"
-    score = "" if face.score is None else f"{face.score:.0%} fake"
-    caption = " · ".join(part for part in (when, score) if part)
-    pictures = [("face", face.picture)] + ([] if face.heat is None else [("heat map", face.heat)])
+    time = "" if face.time_s is None else f"{face.time_s:.2f} s"
+    score = "" if face.score is None else f"score {face.score:.2f}"
+    caption = " · ".join(part for part in (time, score) if part)
+    pictures = [("face", face.crop)] + ([] if face.overlay is None else [("heatmap", face.overlay)])
     images = "".join(f'<img alt="{name}" src="{_data(picture)}">' for name, picture in pictures)
     return f'<figure><div class="pair">{images}</div><figcaption>{caption}</figcaption></figure>'
 
 
 def _data(picture: Rgb) -> str:
-    good, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
-    if not good:
+    encoded, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    if not encoded:
         raise ValueError("a crop cannot be encoded as JPEG")
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()

@@ -1,4 +1,4 @@
-"""A first look at a file, in a worker process: what is wrong with it for the page, and a picture to show."""
+"""The first check of a file, in a worker process: whether the page takes it, and a picture to show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_FRAMES = 60 * MAX_S
 PREVIEW_PX = 1200
 
 
-def look(path: Path) -> bytes | None:
+def precheck(path: Path) -> bytes | None:
     """Refuse what is too long; of a picture, make a preview.
 
     Args:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pyarrow as pa
 
 from dfdetect.errors import UserError
 from dfdetect.evaluation.predictions import read_predictions
-from dfdetect.inference.saved_model import VALIDATION, best_threshold
+from dfdetect.inference.saved_model import VALIDATION, Aggregation, best_threshold
 
 if TYPE_CHECKING:
     from dfdetect.inference.saved_model import BundleInfo
-
-Combination = Literal["mean", "median", "max", "top_k"]
 
 
 def read_validation(model: Path) -> pa.Table | None:
@@ -26,7 +24,7 @@ def read_validation(model: Path) -> pa.Table | None:
 
 def decide(
     info: BundleInfo, validation: pa.Table | None, wanted: str, top_k: int
-) -> tuple[Combination, float, pa.Table | None]:
+) -> tuple[Aggregation, float, pa.Table | None]:
     """Settle how frames are combined and what threshold goes with it.
 
     Args:
@@ -49,7 +47,7 @@ def decide(
         )
     if wanted in ("auto", own):
         return own, info.threshold.value, validation
-    how = cast("Combination", wanted)
+    how = cast("Aggregation", wanted)
     if validation is None:
         raise UserError(
             f"evaluate.video_score is {wanted}, but the detector's threshold was chosen for {own}, and its folder "
@@ -63,12 +61,12 @@ def decide(
     return how, best_threshold(labels, scores)[0], again
 
 
-def recombined(table: pa.Table, how: Combination, top_k: int) -> pa.Table:
+def recombined(table: pa.Table, how: Aggregation, top_k: int) -> pa.Table:
     """The predictions with each video's score made anew from its frames'."""
-    from dfdetect.inference.scoring import combine
+    from dfdetect.inference.scoring import aggregate
 
     scores = [
-        score if score is None or not frames else combine(np.array(frames), how, top_k)
+        score if score is None or not frames else aggregate(np.array(frames), how, top_k)
         for score, frames in zip(
             table.column("score").to_pylist(), table.column("frame_score").to_pylist(), strict=True
         )

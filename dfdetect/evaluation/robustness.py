@@ -20,8 +20,8 @@ from dfdetect.data.index import CropIndex, Pictures, pick
 from dfdetect.data.sampler import evenly
 from dfdetect.errors import UserError
 from dfdetect.evaluation.corruptions import CORRUPTIONS, Corruption, Rgb
-from dfdetect.evaluation.decision import Combination
 from dfdetect.evaluation.metrics import Figures, Sample, undefined
+from dfdetect.inference.saved_model import Aggregation
 from dfdetect.inference.scoring import Index, Scorer
 from dfdetect.io.tables import write_bytes, write_json
 
@@ -37,7 +37,7 @@ def settings(params: EvaluateParams) -> Iterator[tuple[str, float]]:
 
 
 def robustness(
-    scorer: Scorer, index: Index, params: EvaluateParams, *, how: Combination, label: str
+    scorer: Scorer, index: Index, params: EvaluateParams, *, how: Aggregation, label: str
 ) -> dict[str, Any] | None:
     """Score the corrupted crops and compare.
 
@@ -57,7 +57,7 @@ def robustness(
     few = few_frames(index, params.robustness.frames_per_video)
 
     def auc(corrupted: Index, what: str) -> tuple[float, str]:
-        found = scorer.score(corrupted, how=how, top_k=params.top_k, label=f"{label}: {what}")
+        found = scorer.score(corrupted, aggregation=how, top_k=params.top_k, label=f"{label}: {what}")
         labels = index.videos.labels
         kept = [n for n, video in enumerate(found) if video.score is not None and labels[n] >= 0]
         sample = Sample.of(labels[kept], np.array([found[n].score for n in kept], np.float64))

@@ -48,7 +48,7 @@ def evaluate(
     videos = load_videos(folder, info.target, {SPLIT})
     index = load_index(folder, videos, info)
     scorer = Scorer(detector, info, device=params.device, batch_size=params.batch_size)
-    scored = scorer.score(index, how=how, top_k=params.top_k, label=f"evaluate {dataset}")
+    scored = scorer.score(index, aggregation=how, top_k=params.top_k, label=f"evaluate {dataset}")
     variants = _variants(scorer, index, scored, dataset) if reads_sequences(info) else None
     rows = prediction_rows(videos, _with_reasons(scored, folder), info, threshold=threshold, variants=variants)
     table = from_rows(rows, PREDICTIONS)

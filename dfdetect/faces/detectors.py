@@ -130,20 +130,6 @@ def build_finder(name: str, settings: FinderSettings) -> Finder:
     return finder
 
 
-def torch_device(wanted: str) -> str:
-    """cpu or cuda; `auto` takes a GPU where there is one.
-
-    Raises:
-        UserError: cuda is asked for and there is none.
-    """
-    import torch
-
-    there = torch.cuda.is_available()
-    if wanted == "cuda" and not there:
-        raise UserError("faces.device is cuda, and PyTorch finds no GPU: set it to auto or cpu.")
-    return "cuda" if there and wanted != "cpu" else "cpu"
-
-
 def by_size(frames: Sequence[Rgb], batch_size: int, find: Callable[[list[Rgb]], list[Detections]]) -> list[Detections]:
     """Call `find` with batches of frames of equal size, in order; one Detections a frame."""
     found: list[Detections] = [Detections.none()] * len(frames)

@@ -18,8 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from dfdetect.errors import UserError
-from dfdetect.faces.detectors import Detections, FinderSettings, Floats, by_size, suppress_each, torch_device
+from dfdetect.faces.detectors import Detections, FinderSettings, Floats, by_size, suppress_each
 from dfdetect.media.frames import Rgb
+from dfdetect.runtime.threads import choose_device
 
 PYRAMID_FACTOR = 0.709
 PROPOSAL_SCORE, REFINED_SCORE = 0.6, 0.7
@@ -144,7 +145,7 @@ class MtcnnFinder:
         self, settings: FinderSettings, pnet: dict[str, Tensor], rnet: dict[str, Tensor], onet: dict[str, Tensor]
     ) -> None:
         self._settings = settings
-        self._device = torch_device(settings.device)
+        self._device = choose_device(settings.device, "faces.device")
         if "conv4_2.bias" not in pnet or "dense5_2.bias" not in rnet or "dense6_3.bias" not in onet:
             raise UserError("The MTCNN weights do not fit: they must be facenet-pytorch's pnet, rnet and onet.")
         self._nets = [

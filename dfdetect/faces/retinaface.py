@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dfdetect.errors import UserError
-from dfdetect.faces.detectors import Detections, FinderSettings, Floats, by_size, suppress, torch_device
+from dfdetect.faces.detectors import Detections, FinderSettings, Floats, by_size, suppress
 from dfdetect.media.frames import Rgb
+from dfdetect.runtime.threads import choose_device
 
 STEPS = (8, 16, 32)
 MIN_SIZES = ((16, 32), (64, 128), (256, 512))
@@ -198,7 +199,7 @@ class _RetinaFaceFinder:
             first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
             raise UserError(f"The RetinaFace weights do not fit {type(self).__name__}: {first}") from None
         self._settings = settings
-        self._device = torch_device(settings.device)
+        self._device = choose_device(settings.device, "faces.device")
         self._dtype = torch.float16 if self._device == "cuda" else torch.float32
         self.batch_size = 32 if self._device == "cuda" else 8
         folded = fold_batch_norm(network)

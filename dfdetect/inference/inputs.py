@@ -26,11 +26,11 @@ def expand(names: Iterable[str | Path]) -> list[Input]:
         names: a file is taken whatever its extension; of a folder, and of those below it, all videos and images; a
             pattern with *, ? or [...] stands for what it matches (** for any folders) unless a file has that very name.
     """
-    found: dict[str, Input] = {}
+    inputs: dict[str, Input] = {}
     for name in names:
         for item in _expand(Path(name)):
-            found.setdefault(str(item.path), item)
-    return list(found.values())
+            inputs.setdefault(str(item.path), item)
+    return list(inputs.values())
 
 
 def _expand(path: Path) -> Iterator[Input]:

@@ -1,23 +1,34 @@
-"""What is said of one file."""
+"""The score of one file, as JSON, as a row of CSV and as a line for people."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-CSV_COLUMNS = ("path", "score", "label", "threshold", "detector", "frames", "status", "reason")
+from dfdetect.inference.saved_model import BundleInfo
+
+CSV_COLUMNS = (
+    "path",
+    "score",
+    "label",
+    "threshold",
+    "detector",
+    "model_sha256",
+    "trained_on",
+    "frames",
+    "faces_seen",
+    "status",
+    "reason",
+)
 
 
 @dataclass(frozen=True)
 class FrameScore:
-    """One frame that was judged.
+    """One frame that was scored.
 
     Fields:
-        frame_index: 0 is the first that decodes. time_s: s since it.
+        frame_index: 0 is the first that decodes. time_s: s since it; None where the frames have no times.
         score: probability of fake.
         box: the face, x0 y0 x1 y1 in px of the frame; None where the picture is a face crop already.
     """
@@ -30,22 +41,25 @@ class FrameScore:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A verdict, or the reason why there is none.
+    """The score of one file, or the reason why there is none.
 
     Fields:
         path: of the file, as it was named.
-        score: probability of fake (of an anomaly detector, its calibrated score); None when it could not be judged.
+        info: the detector's detector.json, which says what it was trained on.
         threshold: fake from this score on.
-        detector: its registered name.
-        frames: what was looked at.
-        status: ok, or why there is no score; reason says it in words.
+        score: probability of fake (of an anomaly detector, its calibrated score); None when it could not be scored.
+        frames: the frames that were scored.
+        faces_seen: face detections over all sampled frames, other people's included; None without a score.
+        status: ok; truncated where only a part of the file decodes and was scored; else why there is no score.
+        reason: the status in words; None if it is ok.
     """
 
     path: str
+    info: BundleInfo
     threshold: float
-    detector: str
     score: float | None = None
     frames: list[FrameScore] = field(default_factory=list)
+    faces_seen: int | None = None
     status: str = "ok"
     reason: str | None = None
 
@@ -56,47 +70,46 @@ class Prediction:
             return None
         return "fake" if self.score >= self.threshold else "real"
 
-    @property
-    def probabilities(self) -> dict[str, float] | None:
-        """Of `real` and `fake`; they add up to 1."""
-        return None if self.score is None else {"real": 1.0 - self.score, "fake": self.score}
-
-    @property
-    def confidence(self) -> float | None:
-        """The probability of the label; under 0.5 where the threshold is far from 0.5 and the score between them."""
-        return None if self.score is None else self.score if self.label == "fake" else 1.0 - self.score
-
-    def as_dict(self) -> dict[str, Any]:
-        """What the JSON line holds."""
+    def to_dict(self) -> dict[str, Any]:
+        """What a line of JSON holds."""
         return {
             "path": self.path,
             "score": self.score,
             "label": self.label,
             "threshold": self.threshold,
-            "detector": self.detector,
-            "frames": [
-                {
-                    "frame_index": frame.frame_index,
-                    "time_s": frame.time_s,
-                    "score": frame.score,
-                    "box": None if frame.box is None else list(frame.box),
-                }
-                for frame in self.frames
-            ],
+            "detector": self.info.detector,
+            "model_sha256": self.info.model_sha256,
+            "trained_on": [data.model_dump(mode="json") for data in self.info.trained_on],
+            "frames": [asdict(frame) for frame in self.frames],
+            "faces_seen": self.faces_seen,
             "status": self.status,
             "reason": self.reason,
         }
 
-    def as_json(self) -> str:
-        """One line of JSON."""
-        return json.dumps(self.as_dict(), allow_nan=False, ensure_ascii=False)
+    def to_csv_row(self) -> dict[str, Any]:
+        """A row of CSV_COLUMNS; `frames` is how many were scored."""
+        return {**self.to_dict(), "trained_on": self.info.trained_on_text, "frames": len(self.frames)}
+
+    def to_text(self) -> str:
+        """A line for people."""
+        if self.score is None:
+            return f"{self.path}  not scored  {self.reason}"
+        score, threshold = format_scores(self.score, self.threshold)
+        frames = f"{len(self.frames)} frame{'s' * (len(self.frames) != 1)}"
+        notes = f"threshold {threshold}, trained on {self.info.trained_on_text}"
+        truncated = "" if self.reason is None else f"  {self.reason}"
+        return f"{self.path}  {self.label}  {score}  {frames}  {notes}{truncated}"
 
 
-def as_csv(predictions: Iterable[Prediction]) -> str:
-    """A table with one row a file; `frames` is how many were judged."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for found in predictions:
-        writer.writerow({**found.as_dict(), "frames": len(found.frames)})
-    return text.getvalue()
+def to_json_line(record: dict[str, Any]) -> str:
+    """One line of JSON."""
+    return json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def format_scores(score: float, threshold: float) -> tuple[str, str]:
+    """A score and its threshold with two decimals, or with as many as it takes to tell them apart."""
+    for digits in range(2, 18):
+        texts = f"{score:.{digits}f}", f"{threshold:.{digits}f}"
+        if texts[0] != texts[1]:
+            return texts
+    return f"{score:.2f}", f"{threshold:.2f}"

@@ -21,7 +21,7 @@ ParamsOf = TypeVar("ParamsOf", bound=RoomParams)
 
 @dataclass(frozen=True)
 class Preparation:
-    """The rooms' params; None where the detector does not need the room."""
+    """The data stages' params; None where the detector does not need the stage."""
 
     faces: FacesParams
     masks: MasksParams | None = None
@@ -40,16 +40,24 @@ class Task:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The rooms' rows of one file."""
+    """The data stages' rows of one file.
+
+    Fields:
+        faces_seen: face detections over all sampled frames, other people's included.
+        status, reason: ok, or truncated and why: only a part of the file decodes.
+    """
 
     faces: pa.Table
+    faces_seen: int
+    status: str
+    reason: str | None
     masks: pa.Table | None = None
     mouths: pa.Table | None = None
     mels: pa.Table | None = None
 
     @property
     def size(self) -> int:
-        """Pictures to be judged, or 1 for a sequence."""
+        """Crops to be scored, or 1 for a sequence."""
         return self.faces.num_rows if self.mouths is None else 1
 
 
@@ -57,7 +65,7 @@ def preparation(info: BundleInfo) -> Preparation:
     """The params that made the detector's training data.
 
     Raises:
-        UserError: detector.json lacks a room's params, or holds unknown ones.
+        UserError: detector.json lacks a stage's params, or holds unknown ones.
     """
     masks = "mask" in info.inputs
     sequences = "mouths" in info.inputs
@@ -69,13 +77,13 @@ def preparation(info: BundleInfo) -> Preparation:
     )
 
 
-def _params(info: BundleInfo, room: str, kind: type[ParamsOf]) -> ParamsOf:
-    if room not in info.preprocess:
-        raise UserError(f"detector.json has no preprocess.{room}, which {info.detector} needs: train it again.")
+def _params(info: BundleInfo, stage: str, params_class: type[ParamsOf]) -> ParamsOf:
+    if stage not in info.preprocess:
+        raise UserError(f"detector.json has no preprocess.{stage}, which {info.detector} needs: train it again.")
     try:
-        return kind.model_validate(info.preprocess[room])
+        return params_class.model_validate(info.preprocess[stage])
     except ValidationError as error:
-        raise UserError(describe(error, "detector.json", f"preprocess.{room}")) from None
+        raise UserError(describe(error, "detector.json", f"preprocess.{stage}")) from None
 
 
 def prepare(task: Task) -> Prepared:
@@ -86,24 +94,25 @@ def prepare(task: Task) -> Prepared:
     """
     from dfdetect.faces.extraction import crop_video
 
-    wanted = task.preparation
+    params = task.preparation
     video = Video(task.key, task.path, None, None, _duration_s(task.path))
-    faces = _rows(crop_video(video, None, wanted.faces))
+    result = crop_video(video, None, params.faces)
+    faces, record = _rows(result), result.record
     masks = mouths = mels = None
-    if wanted.masks is not None:
+    if params.masks is not None:
         from dfdetect.faces.mask_crops import mask_video
 
-        masks = mask_video(video, faces, wanted.masks).table
-    if wanted.mouths is not None and wanted.mels is not None:
+        masks = mask_video(video, faces, params.masks).table
+    if params.mouths is not None and params.mels is not None:
         from dfdetect.audio.log_mel import mel_video
         from dfdetect.faces.mouth_crops import crop_mouths
 
-        mouths = _rows(crop_mouths(video, faces, wanted.mouths))
-        result = mel_video(video, wanted.mels)
+        mouths = _rows(crop_mouths(video, faces, params.mouths))
+        result = mel_video(video, params.mels)
         if result.record["status"] != "ok":
             raise _refusal(result.record)
         mels = result.table
-    return Prepared(faces, masks, mouths, mels)
+    return Prepared(faces, record["faces_seen"], record["status"], record["reason"], masks, mouths, mels)
 
 
 def _rows(result: Result) -> pa.Table:

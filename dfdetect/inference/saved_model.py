@@ -1,4 +1,4 @@
-"""A trained detector on disk: weights as safetensors, all that is needed to use it as JSON, and a card for people.
+"""A saved model: weights as safetensors, all that is needed to use them as JSON, and a model card.
 
 models/detector/ holds model.safetensors, detector.json, README.md and validation.parquet (the scores that the threshold
 was chosen on); nothing in it is ever unpickled.
@@ -6,6 +6,7 @@ was chosen on); nothing in it is ever unpickled.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
 
 FOLDER = Path("models/detector")
 WEIGHTS, INFO, CARD, VALIDATION = "model.safetensors", "detector.json", "README.md", "validation.parquet"
-VERSION = 1
+VERSION = 2
+SYNTHETIC_WARNING = "Trained on rendered heads: not for real videos."
 _PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
+# How the scores of a video's frames become the video's; top_k: the mean of the k highest.
+Aggregation = Literal["mean", "median", "max", "top_k"]
 
 
 class _Part(BaseModel):
@@ -79,8 +83,33 @@ class Evaluation(_Part):
     """How a picture or a clip becomes the detector's input; no randomness."""
 
     frames_per_video: int | None = None  # evenly spaced crops that are scored; null: all stored
-    aggregation: Literal["mean"] = "mean"  # of the frames' scores to a video's
+    aggregation: Aggregation = "mean"  # of the frames' scores to a video's
     sequence: dict[str, Any] | None = None  # dfdetect.data.av.SequenceSettings, for audio-visual detectors
+
+
+class VideoCounts(_Part):
+    """Videos of each class that were used."""
+
+    real: int
+    fake: int
+
+
+class TrainingData(_Part):
+    """One dataset that a detector was trained on.
+
+    Fields:
+        dataset: its name in params.yaml, or what a released detector's authors call it.
+        layout, source: its layout and the kind of its source there; None where they are not known.
+        synthetic: its videos are rendered by this project, not recorded.
+        train, val: videos that were used; None where their number is not known.
+    """
+
+    dataset: str
+    synthetic: bool
+    layout: str | None = None
+    source: str | None = None
+    train: VideoCounts | None = None
+    val: VideoCounts | None = None
 
 
 class BundleInfo(_Part):
@@ -94,6 +123,8 @@ class BundleInfo(_Part):
         classes: what scores near 0 and near 1 mean.
         calibration: maps an anomaly detector's score to [0, 1]; null for classifiers.
         preprocess: the params of faces, masks, mouths and mels that made the training data.
+        trained_on: datasets in the order of the trainings; the threshold was chosen on validation videos of the last.
+        model_sha256: of the weights' file; `save` fills it in.
         packages: versions that trained it. data: sha256 of each artifact read. train: a summary of the training.
     """
 
@@ -110,15 +141,27 @@ class BundleInfo(_Part):
     calibration: dict[str, Any] | None = None
     evaluation: Evaluation = Evaluation()
     preprocess: dict[str, dict[str, Any]]
+    trained_on: list[TrainingData] = Field(min_length=1)
+    model_sha256: str = ""
     packages: dict[str, str]
     data: dict[str, str] = Field(default_factory=dict)
     train: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the last training's videos are rendered, so that nothing is known of the detector on real ones."""
+        return self.trained_on[-1].synthetic
+
+    @property
+    def trained_on_text(self) -> str:
+        """The datasets in words, such as `celebdf, then sample (synthetic)`."""
+        return ", then ".join(data.dataset + " (synthetic)" * data.synthetic for data in self.trained_on)
 
 
 def save(
     folder: Path, weights: Mapping[str, Tensor], info: BundleInfo, card: str, *, validation: pa.Table | None = None
 ) -> None:
-    """Write a bundle; the folder is replaced whole, or left as it was.
+    """Write a saved model; the folder is replaced whole, or left as it was.
 
     The earlier one is moved aside, to a hidden folder beside, until the new one is in its place: a crash in between
     leaves it there.
@@ -143,6 +186,7 @@ def save(
                 save_file(tensors, temporary / WEIGHTS)
             except SafetensorError as error:  # its word for what the system says
                 raise OSError(str(error)) from None
+            info = info.model_copy(update={"model_sha256": _sha256(temporary / WEIGHTS)})
             text = json.dumps(info.model_dump(mode="json"), indent=2, allow_nan=False, ensure_ascii=False)
             (temporary / INFO).write_text(text + "\n", encoding="utf-8")
             (temporary / CARD).write_text(card, encoding="utf-8")
@@ -154,10 +198,10 @@ def save(
 
 
 def read_info(folder: Path) -> BundleInfo:
-    """Read detector.json alone; imports no torch.
+    """Read detector.json only; imports no torch.
 
     Raises:
-        UserError: there is no bundle, or it is damaged or of another release.
+        UserError: there is no saved model, or it is damaged or of another release.
     """
     path = folder / INFO
     try:
@@ -176,19 +220,29 @@ def read_info(folder: Path) -> BundleInfo:
 
 
 def load(folder: Path) -> tuple[BundleInfo, Detector]:
-    """Build a bundle's detector with its weights, in evaluation mode on the CPU.
+    """Build a saved model's detector with its weights, in evaluation mode on the CPU.
 
     Raises:
-        UserError: there is no bundle, it is damaged, or weights and settings do not belong together.
+        UserError: there is no saved model, it is damaged, or weights and settings do not belong together.
     """
     from dfdetect.detectors import registry
 
     info = read_info(folder)
     weights = load_weights(folder / WEIGHTS)
+    if _sha256(folder / WEIGHTS) != info.model_sha256:
+        raise UserError(
+            f"{folder / WEIGHTS} is damaged, or not the file that {INFO} beside it describes: restore both with "
+            "`dvc checkout`."
+        )
     settings = {**info.settings, "pretrained": False} if "pretrained" in info.settings else info.settings
     detector = registry.build(info.detector, settings)
     load_strictly(detector, weights, folder / WEIGHTS)
     return info, detector.eval()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

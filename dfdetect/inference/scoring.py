@@ -1,4 +1,4 @@
-"""Score the videos of an index with a detector: the one way that evaluate and predict both go.
+"""Score the videos of an index with a detector; evaluate and predict both go through here.
 
 A score must not depend on what else is in the batch, or a prediction would differ from the evaluation in its last bits.
 Kernels are chosen by the batch's shape, so every batch has the same shape and the last one is filled up with zeros;
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,11 +27,10 @@ from dfdetect.data.sampler import EvalSampler
 from dfdetect.detectors.base import Detector
 from dfdetect.detectors.calibration import apply_anomaly
 from dfdetect.errors import UserError
-from dfdetect.inference.saved_model import BundleInfo
-from dfdetect.runtime.threads import cpu_count
+from dfdetect.inference.saved_model import Aggregation, BundleInfo
+from dfdetect.runtime.threads import choose_device, cpu_count
 
 Index = CropIndex | SequenceIndex
-VideoScore = Literal["mean", "median", "max", "top_k"]
 
 # (pictures, sequences) of a batch: 8 keeps a CPU's caches warm and wastes little on the last batch of a short video.
 BATCH = {"cpu": (8, 1), "cuda": (64, 32)}
@@ -65,38 +64,25 @@ class Scored:
     skipped: int = 0  # crops that cannot be decoded
 
 
-def choose_device(wanted: str) -> torch.device:
-    """`auto` is the first GPU, else the CPU.
-
-    Raises:
-        UserError: a GPU is wanted and there is none.
-    """
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError("device cuda: no usable GPU is found here; choose cpu or auto.")
-    return torch.device(wanted)
-
-
-def combine(scores: np.ndarray, how: VideoScore, top_k: int) -> float:
+def aggregate(scores: np.ndarray, aggregation: Aggregation, top_k: int) -> float:
     """A video's score from its frames'.
 
     Args:
         scores: [shape=(T,)], T >= 1.
-        how: mean, median, max, or top_k: the mean of the `top_k` highest (of all, where there are fewer).
+        aggregation: mean, median, max, or top_k: the mean of the `top_k` highest (of all, where there are fewer).
         top_k: >= 1.
     """
-    if how == "mean":
+    if aggregation == "mean":
         return float(np.mean(scores))
-    if how == "median":
+    if aggregation == "median":
         return float(np.median(scores))
-    if how == "max":
+    if aggregation == "max":
         return float(np.max(scores))
     return float(np.mean(np.sort(scores)[-top_k:]))
 
 
 def reads_sequences(info: BundleInfo) -> bool:
-    """Whether the detector judges mouths and sound rather than single pictures."""
+    """Whether the detector reads sequences of mouth crops and sound rather than single face crops."""
     return "mouths" in info.inputs
 
 
@@ -140,10 +126,10 @@ class Scorer:
     ) -> None:
         if detector.trains_on == "real" and info.calibration is None:
             raise UserError(
-                f"the bundle of {info.detector} lacks the calibration of its anomaly score: train it again."
+                f"the saved model of {info.detector} lacks the calibration of its anomaly score: train it again."
             )
         self.info = info
-        self.device = choose_device(device)
+        self.device = torch.device(choose_device(device))
         self.batch_size = batch_size or BATCH[self.device.type][reads_sequences(info)]
         self._layout = torch.channels_last if detector.channels_last else torch.contiguous_format
         self.detector = detector.eval().to(memory_format=self._layout).to(self.device)
@@ -152,7 +138,7 @@ class Scorer:
         self,
         index: Index,
         *,
-        how: VideoScore = "mean",
+        aggregation: Aggregation = "mean",
         top_k: int = 5,
         trim: bool | None = None,
         label: str | None = None,
@@ -161,7 +147,7 @@ class Scorer:
 
         Args:
             index: crops or sequences, as the detector's inputs ask.
-            how, top_k: a video's score from its frames'; a sequence has one score already.
+            aggregation, top_k: a video's score from its frames'; a sequence has one score already.
             trim: whether leading silence is cut; None: as the detector was trained.
             label: what the progress bar says; None: no bar.
         Raises:
@@ -180,12 +166,13 @@ class Scorer:
             mine = slice(first[number], first[number + 1])
             if mine.start == mine.stop:
                 status = "unreadable_crops" if lost[number] else index.missing.get(video_id, "no_face")
-                found = Scored(video_id, status=status, reason=REASONS.get(status))
+                scored = Scored(video_id, status=status, reason=REASONS.get(status))
             elif isinstance(index, SequenceIndex):
-                found = _of_sequence(index, video_id, float(scores[mine][0]), *steps[mine.start])
+                scored = _of_sequence(index, video_id, float(scores[mine][0]), *steps[mine.start])
             else:
-                found = _of_frames(index, video_id, rows[mine], scores[mine], combine(scores[mine], how, top_k))
-            result.append(replace(found, skipped=int(lost[number])))
+                score = aggregate(scores[mine], aggregation, top_k)
+                scored = _of_frames(index, video_id, rows[mine], scores[mine], score)
+            result.append(replace(scored, skipped=int(lost[number])))
         return result
 
     def _batches(self, index: Index, trim: bool | None, label: str | None) -> Iterator[_Part]:
@@ -299,26 +286,26 @@ def prediction_rows(
 
     Args:
         videos: as they were indexed.
-        scored: one each.
+        scored: one per video, in their order.
         info: of the detector.
         threshold: a video counts as fake from this score on.
         variants: of sequences: `trimmed` and `untrimmed` scores.
     """
     rows = []
-    for number, (video_id, found) in enumerate(zip(videos.ids, scored, strict=True)):
+    for number, (video_id, result) in enumerate(zip(videos.ids, scored, strict=True)):
         rows.append(
             {
                 "video_id": video_id,
                 "label": _known(videos.labels[number]),
                 "any_fake": _known(videos.any_fake[number]),
                 **{name: values[number] for name, values in videos.columns.items()},
-                "score": found.score,
-                "frame_index": found.frame_index,
-                "frame_time_s": found.frame_time_s,
-                "frame_score": found.frame_score,
-                **{f"score_{name}": each[number].score for name, each in (variants or {}).items()},
-                "status": found.status,
-                "reason": found.reason,
+                "score": result.score,
+                "frame_index": result.frame_index,
+                "frame_time_s": result.frame_time_s,
+                "frame_score": result.frame_score,
+                **{f"score_{name}": variant[number].score for name, variant in (variants or {}).items()},
+                "status": result.status,
+                "reason": result.reason,
                 "detector": info.detector,
                 "threshold": threshold,
             }

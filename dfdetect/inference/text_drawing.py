@@ -1,68 +1,48 @@
-"""Text on pictures with the font that comes with Pillow: no system font is needed."""
+"""Draw text with the font that comes with OpenCV 5: no system font is needed."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+import cv2
 
 from dfdetect.media.frames import Rgb
 
 Colour = tuple[int, int, int]
-# Of the letters' size: the border of the patch behind them.
-PADDING_RATIO = 0.25
-
-
-@lru_cache(maxsize=512)
-def _coverage(text: str, size_px: int) -> np.ndarray:
-    """How much of each pixel the letters cover, 0 to 255 [shape=(H, W)]; H depends on the size alone."""
-    font = ImageFont.load_default(size_px)
-    width = max(1, round(font.getlength(text)))
-    height = round(1.35 * size_px)
-    image = Image.new("L", (width, height))
-    ImageDraw.Draw(image).text((0, height / 2), text, fill=255, font=font, anchor="lm")
-    return np.asarray(image)
+FONT, WEIGHT = cv2.FontFace("sans"), 400
+PADDING_RATIO = 0.25  # border of a background, of the text's size
 
 
 def text_width(text: str, size_px: int) -> int:
     """Width of a line of text (px)."""
-    return _coverage(text, size_px).shape[1]
+    return int(cv2.getTextSize((0, 0), text, (0, 0), FONT, size_px, WEIGHT)[2])
 
 
-def write_text(
+def draw_text(
     picture: Rgb,
     text: str,
-    place: tuple[int, int],
+    position: tuple[int, int],
     size_px: int,
     colour: Colour,
     *,
-    behind: Colour | None = None,
-    right: bool = False,
+    background: Colour | None = None,
+    align_right: bool = False,
 ) -> int:
-    """Write a line of text into a picture; what would leave it is cut off.
+    """Draw a line of text, moved sideways into the picture where it fits; what leaves the picture is cut off.
 
     Args:
         picture: RGB, changed in place [shape=(H, W, 3)].
         text: one line.
-        place: x, y of its upper left corner (px); of its upper right one with `right`.
+        position: x, y of its upper left corner (px), or of its upper right one with `align_right`.
         size_px: of the letters.
         colour: of the letters.
-        behind: of a patch behind them; None: no patch.
+        background: colour of a patch behind them; None: no patch.
     Returns:
-        Width of the text (px).
+        Width of the text (px), with its background.
     """
-    cover = _coverage(text, size_px)
-    if behind is not None:
-        cover = np.pad(cover, ((0, 0), (round(PADDING_RATIO * size_px),) * 2))
-    height, width = cover.shape
-    x, y = place[0] - width * right, place[1]
+    pad = 0 if background is None else round(PADDING_RATIO * size_px)
+    width, height = text_width(text, size_px) + 2 * pad, round(1.35 * size_px)
+    x, y = position[0] - width * align_right, position[1]
     x = max(0, min(x, picture.shape[1] - width))
-    left, top = max(0, x), max(0, y)
-    part = picture[top : y + height, left : x + width]
-    if part.size == 0:
-        return width
-    alpha = cover[top - y : top - y + part.shape[0], left - x : left - x + part.shape[1], None] / 255.0
-    base = part.astype(np.float32) if behind is None else np.array(behind, np.float32)
-    part[:] = np.round(base + alpha * (np.array(colour, np.float32) - base)).astype(np.uint8)
+    if background is not None:
+        cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), background, -1)
+    cv2.putText(picture, text, (x + pad, y + round(1.05 * size_px)), colour, FONT, size_px, WEIGHT)
     return width

@@ -1,4 +1,7 @@
-"""Writing a film: H.264 pictures at the source's own times, and the source's sound."""
+"""Write H.264 video whose frames have times of their own, with the sound of the file that they come from.
+
+PyAV rather than ffmpeg-python: raw frames on FFmpeg's pipe carry no times, and a phone's frames are not evenly spaced.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +11,33 @@ from types import TracebackType
 from typing import Any
 
 import av
-import av.error
+import numpy as np
 
-from dfdetect.errors import UserError
-from dfdetect.media.decoders import opened
+from dfdetect.media.audio import AudioError, decode_audio
 from dfdetect.media.frames import Rgb
 
-# Fine enough for any frame rate, and what mp4 players expect.
-TICKS = 90_000
+TICKS_PER_S = 90_000  # fine enough for any frame rate, and what mp4 players expect
 CRF = 20  # visually all but lossless
+AUDIO_RATE_HZ = 48_000
 
 
-class FilmWriter:
-    """Write frames as mp4 with the sound of a source file.
+class VideoWriter:
+    """Write frames as mp4 with the sound of a source file, in mono, where it has some that decodes.
 
     Args:
-        path: of the film; it appears whole at the end of the `with` block, or not at all.
-        source: whose sound goes along, where it has some that decodes.
-    Raises:
-        UserError: the file cannot be written.
+        path: of the video.
+        source: the file whose sound goes along; its time 0 is that of the first frame.
     """
 
     def __init__(self, path: Path, source: Path) -> None:
         self.path, self.source = path, source
-        self._part = path.with_name(f".{path.name}.part")
-        self._stream: Any = None
-        self._last = -1
+        self._video: Any = None
+        self._audio: Any = None
+        self._tick, self._step, self._offset = -1, 1, 0
+        self._samples, self._next_sample, self._first_sample = np.zeros(0, np.float32), 0, 0
 
-    def __enter__(self) -> FilmWriter:
-        try:
-            self._out = av.open(str(self._part), "w", format="mp4", options={"movflags": "+faststart"})
-        except (OSError, av.error.FFmpegError) as error:
-            raise UserError(f"{self.path} cannot be written: {error.strerror}.") from None
+    def __enter__(self) -> VideoWriter:
+        self._container = av.open(str(self.path), "w", format="mp4", options={"movflags": "+faststart"})
         return self
 
     def write(self, picture: Rgb, time_s: float) -> None:
@@ -47,76 +45,48 @@ class FilmWriter:
 
         Args:
             picture: RGB with even sides [shape=(H, W, 3)]; every frame of one size.
-            time_s: when it is shown, rising.
+            time_s: when it is shown, from 0 on; where it falls, a second recording begins.
         """
-        if self._stream is None:
-            self._stream = self._out.add_stream("libx264", options={"crf": str(CRF), "preset": "veryfast"})
-            self._stream.height, self._stream.width = picture.shape[:2]
-            self._stream.pix_fmt = "yuv420p"
-            self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, TICKS)
-            self._sound = _Sound(self._out, self.source)
+        if self._video is None:
+            self._add_streams(picture.shape[1], picture.shape[0])
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        self._last = max(self._last + 1, round(time_s * TICKS))  # a time that stands still would be refused
-        frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
-        self._out.mux(self._stream.encode(frame))
+        tick = round(time_s * TICKS_PER_S) + self._offset
+        if tick < self._tick:  # two recordings in one file: the second goes on where the first ends, as its sound does
+            self._offset += self._tick + self._step - tick
+            tick = self._tick + self._step
+        tick = max(tick, self._tick + 1)  # equal times would be refused
+        self._tick, self._step = tick, tick - self._tick
+        frame.pts, frame.time_base = tick, Fraction(1, TICKS_PER_S)
+        self._container.mux(self._video.encode(frame))
+        self._write_audio(tick * AUDIO_RATE_HZ // TICKS_PER_S)
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        if kind is None and self._video is not None:
+            self._write_audio(self._first_sample + len(self._samples))
+            for stream in filter(None, (self._video, self._audio)):
+                self._container.mux(stream.encode(None))
+        self._container.close()
+
+    def _add_streams(self, width: int, height: int) -> None:
+        """All streams, before the first packet is written: later ones would not be in the header."""
+        self._video = self._container.add_stream("libx264", options={"crf": str(CRF), "preset": "veryfast"})
+        self._video.width, self._video.height, self._video.pix_fmt = width, height, "yuv420p"
+        self._video.time_base = self._video.codec_context.time_base = Fraction(1, TICKS_PER_S)
         try:
-            if kind is None and self._stream is not None:
-                self._out.mux(self._stream.encode(None))
-                self._sound.copy()
-            self._out.close()
-            if kind is None:
-                self._part.replace(self.path)
-        finally:
-            self._part.unlink(missing_ok=True)
-
-
-class _Sound:
-    """The source's first sound track as AAC, in time with the pictures; nothing where there is none."""
-
-    def __init__(self, out: Any, source: Path) -> None:
-        self.out, self.source, self.stream = out, source, None
-        with opened(source) as container:
-            track = container.streams.best("audio")
-            if track is not None and track.codec_context is not None and track.codec_context.sample_rate:
-                self.stream = out.add_stream("aac", rate=_aac_rate(track.codec_context.sample_rate))
-                self.stream.layout = "mono" if track.codec_context.layout.nb_channels == 1 else "stereo"
-
-    def copy(self) -> None:
-        """Decode, encode, write; ends at what does not decode."""
-        if self.stream is None:
+            track = decode_audio(self.source, AUDIO_RATE_HZ)
+        except AudioError:
             return
-        resampler = av.AudioResampler("fltp", self.stream.layout, self.stream.rate)
-        with opened(self.source) as container:
-            start_s = _first_picture_s(container)
-        with opened(self.source) as container:
-            try:
-                for frame in container.decode(audio=0):
-                    if frame.pts is not None:
-                        shifted = frame.pts - round(start_s / frame.time_base)
-                        if shifted < 0:
-                            continue  # before the first picture
-                        frame.pts = shifted
-                    for part in resampler.resample(frame):
-                        self.out.mux(self.stream.encode(part))
-            except av.error.FFmpegError:
-                pass  # what decoded so far is kept
-        for part in resampler.resample(None):
-            self.out.mux(self.stream.encode(part))
-        self.out.mux(self.stream.encode(None))
+        self._first_sample = round(track.start_s * AUDIO_RATE_HZ)
+        before = max(0, -self._first_sample)  # before the first frame
+        self._samples = track.samples[before:].astype(np.float32)
+        self._next_sample = self._first_sample = max(0, self._first_sample)
+        self._audio = self._container.add_stream("aac", rate=AUDIO_RATE_HZ, layout="mono")
 
-
-def _aac_rate(rate_hz: int) -> int:
-    """A rate that AAC knows."""
-    known = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-    return rate_hz if rate_hz in known else 48000
-
-
-def _first_picture_s(container: Any) -> float:
-    """The time of the first picture that decodes, in the container's clock."""
-    try:
-        frame = next(container.decode(video=0), None)
-    except av.error.FFmpegError:
-        return 0.0
-    return 0.0 if frame is None or frame.time is None else float(frame.time)
+    def _write_audio(self, end: int) -> None:
+        """Append the sound up to a sample, counted from time 0."""
+        part = self._samples[self._next_sample - self._first_sample : max(0, end - self._first_sample)]
+        if len(part):
+            frame = av.AudioFrame.from_ndarray(part[None], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = AUDIO_RATE_HZ, self._next_sample, Fraction(1, AUDIO_RATE_HZ)
+            self._container.mux(self._audio.encode(frame))
+            self._next_sample += len(part)

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from dfdetect.errors import UserError
+
 # Kernels picked by processor type round differently. Everything up to AVX2 is allowed, nothing beyond it, so that two
 # machines agree. Each is read when its library loads; a value that the user has set stands.
 _PINS = {
@@ -103,6 +105,26 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         give_back()
+
+
+def choose_device(wanted: str, setting: str = "device") -> str:
+    """The device to compute on: cpu or cuda.
+
+    Args:
+        wanted: cpu, cuda (or Lightning's gpu), or auto: a GPU where PyTorch finds one.
+        setting: what holds `wanted`, for the message.
+    Raises:
+        UserError: a GPU is asked for and there is none.
+    """
+    if wanted == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if wanted != "auto":
+        raise UserError(f"{setting} is {wanted}, and PyTorch finds no usable GPU: set it to auto or cpu.")
+    return "cpu"
 
 
 def cpu_count() -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dfdetect.inference.saved_model import BundleInfo
+from dfdetect.inference.saved_model import SYNTHETIC_WARNING, BundleInfo
 
 
 def model_card(info: BundleInfo, metrics: dict[str, Any], *, parameters: int, warnings: Sequence[str]) -> str:
-    """README.md of a bundle, from what is known of the training; the same inputs give the same text.
+    """README.md of a saved model, from what is known of the training; the same inputs give the same text.
 
     Args:
-        info: the bundle's detector.json.
+        info: the saved model's detector.json.
         metrics: what metrics/train.json says.
         parameters: number of the detector's parameters.
         warnings: of the audit of the splits that it was trained and validated on.
@@ -40,8 +40,9 @@ def model_card(info: BundleInfo, metrics: dict[str, Any], *, parameters: int, wa
         else ""
     )
     found = "\n".join(f"- {warning}" for warning in warnings) or "No leak between train, val and test was found."
+    warning = f"\n**{SYNTHETIC_WARNING}**\n" if info.synthetic else ""
     return f"""# {info.detector}
-
+{warning}
 A deepfake detector of {parameters / 1e6:.1f} million parameters. It judges {judged}.
 
 ## Use
@@ -53,7 +54,7 @@ fake from {info.threshold.value:.4f} on.
 made by the pipeline's own stages with the settings in `detector.json` under `preprocess`.
 
 ## Training
-Dataset `{metrics["dataset"]}`, recipe `{metrics["recipe"]}`, seed {metrics["seed"]}: {metrics["epochs"]} epochs, of
+Trained on {info.trained_on_text}, recipe `{metrics["recipe"]}`, seed {metrics["seed"]}: {metrics["epochs"]} epochs, of
 which epoch {best["epoch"]} was the best by validation. The test split was not read.
 {forgeries}
 | split | real videos | fake videos | real samples | fake samples |

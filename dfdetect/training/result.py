@@ -13,6 +13,7 @@ import torch
 from dfdetect.config.params import Params
 from dfdetect.data.batches import make_loader, to_inputs
 from dfdetect.detectors.calibration import fit_anomaly
+from dfdetect.errors import UserError
 from dfdetect.inference import saved_model as bundle
 from dfdetect.inference.scoring import Scorer, prediction_rows
 from dfdetect.io.schemas import PREDICTIONS
@@ -20,7 +21,7 @@ from dfdetect.io.tables import from_rows, write_json
 from dfdetect.training.card import model_card
 from dfdetect.training.module import Training
 from dfdetect.training.resume import Workspace, read_checkpoint
-from dfdetect.training.setup import device_of, packages
+from dfdetect.training.setup import device_of, packages, start_weights
 
 METRICS = Path("metrics/train.json")
 # Unreadable crops that are listed by name; the rest are counted.
@@ -167,6 +168,7 @@ def describe(
         threshold=bundle.Threshold(value=0.5, criterion="none", achieved=0.0),
         evaluation=bundle.Evaluation(sequence=None if sequence is None else vars(sequence)),
         preprocess={name: room.model_dump(mode="json") for name, room in rooms.items()},
+        trained_on=[*earlier_training(params.train.init_from), training_data(params, module.data.counts)],
         packages=packages(),
         data=data_hashes,
         train={
@@ -176,3 +178,27 @@ def describe(
             "best": metrics["best"],
         },
     )
+
+
+def training_data(params: Params, counts: dict[str, Any]) -> bundle.TrainingData:
+    """What detector.json says of the dataset that was trained on.
+
+    Args:
+        params: which name the dataset.
+        counts: TrainData.counts.
+    """
+    name = params.train.dataset
+    entry = params.dataset(name)
+    used = {split: bundle.VideoCounts(**counts[split]["videos"]) for split in ("train", "val")}
+    synthetic = entry.source.kind == "generate"
+    return bundle.TrainingData(dataset=name, synthetic=synthetic, layout=entry.layout, source=entry.source.kind, **used)
+
+
+def earlier_training(start: Path | None) -> list[bundle.TrainingData]:
+    """The datasets behind the weights that train.init_from names; weights without a detector.json have unknown ones."""
+    if start is None:
+        return []
+    try:
+        return bundle.read_info(start_weights(start).parent).trained_on
+    except UserError:
+        return [bundle.TrainingData(dataset=f"unknown data of {start}", synthetic=False)]

@@ -20,7 +20,7 @@ from dfdetect.detectors import registry
 from dfdetect.detectors.base import Detector
 from dfdetect.errors import UserError
 from dfdetect.inference import saved_model as bundle
-from dfdetect.runtime.threads import cpu_count
+from dfdetect.runtime.threads import choose_device, cpu_count
 
 # Those whose version can change a trained detector.
 _PACKAGES = (
@@ -59,15 +59,16 @@ def on_gpu(recipe: Recipe) -> bool:
     Raises:
         UserError: it asks for a GPU and there is none.
     """
-    there = torch.cuda.is_available()
-    if recipe.accelerator == "gpu" and not there:
-        raise UserError("the recipe's accelerator is gpu, and there is none: set `accelerator: auto` or `cpu`.")
-    return there and recipe.accelerator != "cpu"
+    return device_of(recipe) == "cuda"
 
 
 def device_of(recipe: Recipe) -> str:
-    """cuda or cpu, as the recipe's accelerator comes out here."""
-    return "cuda" if on_gpu(recipe) else "cpu"
+    """cuda or cpu, as the recipe's accelerator comes out here.
+
+    Raises:
+        UserError: it asks for a GPU and there is none.
+    """
+    return choose_device(recipe.accelerator, "the recipe's accelerator")
 
 
 def prepare_torch(recipe: Recipe) -> None:

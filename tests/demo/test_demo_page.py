@@ -1,4 +1,4 @@
-"""The page in a real browser: a file is uploaded, judged and forgotten, and nothing outside is asked for."""
+"""The page in a real browser: a file is uploaded, scored and forgotten, and nothing outside is asked for."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pytest
 from benchmarks.demo_picture import chromium, judged, opened, served
 from tests.evaluation.bundles import save_bundle
 
-LACKING = [name for name in ("streamlit", "playwright") if importlib.util.find_spec(name) is None]
+MISSING = [name for name in ("streamlit", "playwright") if importlib.util.find_spec(name) is None]
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(bool(LACKING), reason="streamlit and playwright are an optional extra: make demo-setup"),
+    pytest.mark.skipif(bool(MISSING), reason="streamlit and playwright are optional: make browser-setup"),
     pytest.mark.skipif(chromium() is None, reason="Chromium is not installed"),
 ]
-# Whole pictures are taken as face crops, so that noise can be judged.
+# Whole pictures are taken as face crops, so that noise can be scored.
 FACES = {"detector": "mtcnn", "frames_per_video": 3, "image_size": 96, "cropped": True}
 PHONE = {"width": 390, "height": 800}
 
@@ -54,23 +54,24 @@ def address(page_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
             yield found
 
 
-def test_a_clip_is_judged_and_forgotten_and_a_broken_one_refused(address: str, clip: Path, page_folder: Path) -> None:
+def test_a_clip_is_scored_and_forgotten_and_a_broken_one_refused(address: str, clip: Path, page_folder: Path) -> None:
     with opened(address, viewport=PHONE) as (page, asked):
         chooser = page.locator("input[type=file]")
         chooser.set_input_files(str(clip))
         judged(page)
         assert page.locator("[data-verdict]").get_attribute("data-verdict") in ("fake", "real")
         assert page.locator(".dd .name").first.inner_text() == clip.name
+        assert page.get_by_text("trained on made").count() == 1
         assert page.locator(".dd .time .dot").count() == 3
         assert page.locator(".dd .faces img").count() == 6
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         chooser.set_input_files([{"name": "broken.mp4", "mimeType": "video/mp4", "buffer": b"no film"}])
-        page.locator("[data-verdict='not judged']").wait_for()
-        assert page.locator("[data-findings]").count() == 0
+        page.locator("[data-verdict='not scored']").wait_for()
+        assert page.locator("[data-evidence]").count() == 0
         page.get_by_role("button", name="JSON").wait_for()
         chooser.set_input_files([{"name": "broken.png", "mimeType": "image/png", "buffer": b"no picture"}])
         page.get_by_text("broken.png").last.wait_for()
-        page.locator("[data-verdict='not judged'] .name", has_text="broken.png").wait_for()
+        page.locator("[data-verdict='not scored'] .name", has_text="broken.png").wait_for()
         assert page.locator("[data-testid=stException]").count() == 0
         assert page.locator("[data-testid=stImage], video").count() == 0
     outside = {urlsplit(url).hostname for url in asked if url.startswith(("http", "ws"))} - {"127.0.0.1"}

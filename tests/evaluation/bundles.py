@@ -10,7 +10,7 @@ import torch
 from dfdetect.detectors import registry
 from dfdetect.detectors.base import Detector
 from dfdetect.inference import saved_model as bundle
-from dfdetect.inference.saved_model import BundleInfo, Evaluation, Threshold
+from dfdetect.inference.saved_model import BundleInfo, Evaluation, Threshold, TrainingData
 from dfdetect.inference.scoring import reads_sequences
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -41,6 +41,7 @@ def make_info(detector: Detector, **changes: Any) -> BundleInfo:
         threshold=Threshold(value=0.5, achieved=0.5),
         calibration={"location": 300.0, "scale": 50.0} if detector.trains_on == "real" else None,
         preprocess={},
+        trained_on=[TrainingData(dataset="made", synthetic=False)],
         packages={},
     )
     if reads_sequences(info):

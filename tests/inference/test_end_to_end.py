@@ -68,7 +68,7 @@ def params() -> Params:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
-    """A project whose data stages have run, and a bundle a detector."""
+    """A project whose data stages have run, and a saved model per detector."""
     path = tmp_path_factory.mktemp("project")
     for package in ("stages", "dfdetect", "synthetic"):
         (path / package).symlink_to(ROOT / package)
@@ -98,7 +98,7 @@ def test_predict_gives_the_evaluated_score_to_the_last_bit(scores: tuple[str, di
     name, expected = scores
     assert len(expected) == 4
     detector = load_detector(project / name)
-    together = {found.path: found.score for found in detector.predict_batch(expected)}
+    together = {prediction.path: prediction.score for prediction in detector.predict_batch(expected)}
     assert together == expected
     path, score = next(iter(expected.items()))
     assert detector.predict(path).score == score
@@ -117,12 +117,17 @@ def test_the_command_agrees_and_lists_what_cannot_be_scored(project: Path) -> No
     assert done.returncode == 3, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["status"] for line in lines] == ["ok", "unreadable", "missing"]
+    assert all(line["trained_on"][0]["dataset"] == "made" for line in lines)
+    assert len({line["model_sha256"] for line in lines}) == 1
+    assert lines[0]["faces_seen"] >= len(lines[0]["frames"])
     assert lines[0]["score"] == expected[clip.name]["score"]
     assert [frame["score"] for frame in lines[0]["frames"]] == expected[clip.name]["frame_score"]
     assert all(len(frame["box"]) == 4 for frame in lines[0]["frames"])
     assert "does not exist" in lines[2]["reason"]
     assert (project / "out.csv").read_text().count("\n") == 4
-    assert (project / "seen" / f"{clip.stem}_annotated.mp4").stat().st_size > 1000
+    assert lines[0]["annotated"] == f"seen/{clip.stem}_annotated.mp4"
+    assert (project / lines[0]["annotated"]).stat().st_size > 1000
+    assert [line["annotated_reason"] for line in lines] == [None, "the file has no score", "the file has no score"]
     assert "1 of 3 files scored" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -134,7 +139,7 @@ def test_the_command_agrees_and_lists_what_cannot_be_scored(project: Path) -> No
         (["x.mp4", "--model", "xception", "--threshold", "2"], "not a number between 0 and 1"),
         (["x.mp4", "--model", "xception", "--threshold", "abc"], "'abc' is not a number between 0 and 1"),
         (["x.mp4", "--model", "xception", "--workers", "two"], "'two' is not a whole number of 1 or more"),
-        (["x.mp4", "--model", "xception", "--video-score", "max"], "validation.parquet"),
+        (["x.mp4", "--model", "xception", "--aggregation", "max"], "validation.parquet"),
         ([], "required"),
     ],
 )

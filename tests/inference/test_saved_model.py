@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from pathlib import Path
@@ -31,6 +32,7 @@ def info(**changes: object) -> bundle.BundleInfo:
         "std": (0.5, 0.5, 0.5),
         "threshold": bundle.Threshold(value=0.4, achieved=0.9),
         "preprocess": {"faces": {"image_size": 317}},
+        "trained_on": [{"dataset": "made", "synthetic": False}],
         "packages": {"torch": "2"},
     }
     return bundle.BundleInfo.model_validate({**fields, **changes})
@@ -49,7 +51,8 @@ def test_round_trip(saved: Path) -> None:
     torch.manual_seed(0)
     original = registry.build("tiny", {}).eval()
     found, detector = bundle.load(saved)
-    assert found == info()
+    digest = hashlib.sha256((saved / "model.safetensors").read_bytes()).hexdigest()
+    assert found == info(model_sha256=digest)
     batch = {"image": torch.randn(3, 3, 32, 32)}
     assert torch.equal(detector(batch)["logits"], original(batch)["logits"])
     assert (saved / "README.md").read_text() == "# card\n"
@@ -102,7 +105,7 @@ def test_no_bundle(tmp_path: Path) -> None:
         bundle.load(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"version": 99}', '{"version": 1}', "{nonsense"])
+@pytest.mark.parametrize("text", ["", "[1]", '{"version": 99}', '{"version": 2}', "{nonsense"])
 def test_damaged_or_foreign_json(saved: Path, text: str) -> None:
     (saved / "detector.json").write_text(text)
     with pytest.raises(UserError, match=r"detector\.json"):
@@ -124,6 +127,28 @@ def test_damaged_or_missing_weights(saved: Path) -> None:
     path.unlink()
     with pytest.raises(UserError, match=r"model\.safetensors is missing"):
         bundle.load(saved)
+
+
+def test_weights_that_are_not_those_of_the_json_are_refused(saved: Path) -> None:
+    """A changed byte in a tensor leaves a file that loads, and scores that are wrong."""
+    path = saved / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert bundle.load_weights(path)
+    with pytest.raises(UserError, match=r"model\.safetensors is damaged, or not the file .*dvc checkout"):
+        bundle.load(saved)
+
+
+def test_what_it_was_trained_on_is_required_and_told() -> None:
+    with pytest.raises(ValueError, match="trained_on"):
+        info(trained_on=[])
+    real, drawn = {"dataset": "celebdf", "synthetic": False}, {"dataset": "sample", "synthetic": True}
+    assert info(trained_on=[real]).trained_on_text == "celebdf"
+    assert not info(trained_on=[drawn, real]).synthetic
+    last = info(trained_on=[real, drawn])
+    assert last.synthetic
+    assert last.trained_on_text == "celebdf, then sample (synthetic)"
 
 
 @pytest.mark.parametrize("name", ["model.pth", "model.ckpt", "model.pkl", "model.bin"])

@@ -15,18 +15,10 @@ from dfdetect.data.av import hold_sequences
 from dfdetect.data.index import hold_crops, load_videos
 from dfdetect.errors import UserError
 from dfdetect.inference.saved_model import Evaluation
-from dfdetect.inference.scoring import (
-    BATCH,
-    Index,
-    Scorer,
-    choose_device,
-    combine,
-    load_index,
-    prediction_rows,
-    sequence_settings,
-)
+from dfdetect.inference.scoring import BATCH, Index, Scorer, aggregate, load_index, prediction_rows, sequence_settings
 from dfdetect.io.schemas import FACES, MASKS, MELS, MOUTHS, PREDICTIONS
 from dfdetect.io.tables import Shards, from_rows
+from dfdetect.runtime.threads import choose_device
 from tests.evaluation.bundles import make_detector, make_info
 from tests.synthetic_clips import Clip, clips, write_dataset, write_faces, write_sequences, write_splits
 
@@ -175,19 +167,19 @@ def test_an_anomaly_detector_needs_its_calibration() -> None:
 
 def test_an_absent_gpu_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("auto").type == "cpu"
-    with pytest.raises(UserError, match="no usable GPU"):
-        choose_device("cuda")
+    assert choose_device("auto") == choose_device("cpu") == "cpu"
+    with pytest.raises(UserError, match=r"faces\.device is cuda, and PyTorch finds no usable GPU"):
+        choose_device("cuda", "faces.device")
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.integers(1, 40))
-def test_video_scores_lie_among_the_frames(scores: list[float], top_k: int) -> None:
+def test_video_scores_lie_within_the_frames_scores(scores: list[float], top_k: int) -> None:
     values = np.array(scores)
-    found = {how: combine(values, how, top_k) for how in ("mean", "median", "max", "top_k")}  # type: ignore[arg-type]
+    found = {how: aggregate(values, how, top_k) for how in ("mean", "median", "max", "top_k")}  # type: ignore[arg-type]
     assert all(values.min() - 1e-12 <= value <= values.max() + 1e-12 for value in found.values())
     assert found["mean"] - 1e-12 <= found["top_k"] <= found["max"] + 1e-12
-    assert combine(values, "top_k", 1) == found["max"]
-    assert combine(values, "top_k", len(scores)) == pytest.approx(found["mean"])
+    assert aggregate(values, "top_k", 1) == found["max"]
+    assert aggregate(values, "top_k", len(scores)) == pytest.approx(found["mean"])
 
 
 def test_rows_fit_the_table(folder: Path) -> None:

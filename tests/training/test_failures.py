@@ -149,7 +149,7 @@ def test_transforms_are_checked_before_training(write_params: Write) -> None:
 @pytest.mark.usefixtures("project")
 def test_gpu_asked_for_and_absent(write_params: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    stops(write_params, r"accelerator is gpu, and there is none", accelerator="gpu")
+    stops(write_params, r"accelerator is gpu, and PyTorch finds no usable GPU", accelerator="gpu")
 
 
 @pytest.mark.usefixtures("project")

@@ -176,6 +176,7 @@ def test_starting_weights(project: Path, write_params: Write, capsys: pytest.Cap
     assert "width" not in said
     info = bundle.read_info(project / "models/detector")
     assert len(info.data["models/earlier/model.safetensors"]) == 64
+    assert info.trained_on == 2 * bundle.read_info(project / "models/earlier").trained_on
 
 
 def test_what_changes_no_result_does_not_start_anew(

@@ -44,6 +44,12 @@ def test_learns_and_writes_a_bundle(project: Path, write_params: Write) -> None:
     assert info.image_size == 32
     assert info.preprocess["faces"]["frames_per_video"] == 22
     assert set(info.data) == {"data/made/splits.parquet", "data/made/leaks.parquet", "data/made/faces"}
+    videos = bundle.VideoCounts(real=4, fake=4)
+    assert info.trained_on == [
+        bundle.TrainingData(
+            dataset="made", synthetic=False, layout="folder", source="directory", train=videos, val=videos
+        )
+    ]
     assert not detector.training
     assert "The test split was not read" in (project / "models/detector/README.md").read_text()
     files = {path.name for path in (project / "models/detector").iterdir()}
