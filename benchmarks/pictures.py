@@ -10,10 +10,10 @@ import numpy as np
 from benchmarks.browser import Browser, address, find_browser
 from dfdetect.arguments import parser
 from dfdetect.errors import UserError, run_cli
+from dfdetect.inference.examples import overlay
 from dfdetect.io.schemas import FACES, MASKS, SPLITS
 from dfdetect.io.tables import Shards, read_table, write_bytes
 from dfdetect.media.image import decode, decode_grey
-from dfdetect.reporting.crops import laid_over
 
 DATASET = Path("data/sample")
 REPORT = Path("metrics/report.html")
@@ -42,7 +42,7 @@ def sheet() -> np.ndarray:
             small = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
             weight = cv2.resize(mask, (SIDE, SIDE), interpolation=cv2.INTER_AREA) / 255
             crops.append(small)
-            masked.append(laid_over(small, weight))
+            masked.append(overlay(small, weight))
         caption = np.full((CAPTION, SIDE * COLUMNS, 3), 255, np.uint8)
         cv2.putText(caption, category, (6, CAPTION - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (40, 40, 40), 1, cv2.LINE_AA)
         rows += [caption, np.hstack(crops), np.hstack(masked)]

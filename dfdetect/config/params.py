@@ -255,12 +255,24 @@ class TrainParams(Strict):
         return start
 
 
-class RobustnessParams(Strict):
-    """Which harm the test crops are done, and how strongly; an empty list leaves a kind out."""
+class PredictParams(Strict):
+    """How the test split is scored."""
 
-    frames_per_video: int = Field(4, ge=1)  # evenly spaced crops that are harmed and scored
+    model: Path = Path("models/detector")  # folder of the saved model that scores
+    # how the scores of a video's frames become its score; auto: as the detector was trained; top_k: mean of the highest
+    aggregation: Literal["auto", "mean", "median", "max", "top_k"] = "auto"
+    top_k: int = Field(5, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    batch_size: int | None = Field(None, ge=1)  # null: 8 on a CPU, 64 on a GPU; may change a score's last bits
+    n_examples: int = Field(4, ge=0, le=50)  # most confident mistakes, and as many successes, kept with heatmaps
+
+
+class RobustnessParams(Strict):
+    """How the test crops are corrupted, and how strongly; an empty list leaves a corruption out."""
+
+    frames_per_video: int = Field(2, ge=1)  # evenly spaced crops that are corrupted and scored
     jpeg: list[Annotated[int, Field(ge=1, le=100)]] = []  # quality
-    h264: list[Annotated[int, Field(ge=0, le=51)]] = []  # crf; a video's crops are encoded as one film
+    h264: list[Annotated[int, Field(ge=0, le=51)]] = []  # crf; a video's crops are encoded as one video
     blur: list[Annotated[float, Field(gt=0, le=50)]] = []  # sigma (px of the stored crop)
     noise: list[Annotated[float, Field(gt=0, le=255)]] = []  # standard deviation, of 255
     downscale: list[Annotated[float, Field(gt=1, le=32)]] = []  # shrunk so many times and enlarged again
@@ -270,11 +282,8 @@ class RobustnessParams(Strict):
 
 
 class EvaluateParams(Strict):
-    """How a trained detector is judged (dfdetect/evaluation)."""
+    """What is computed from the scores."""
 
-    # of a video's frames; auto: as the detector was trained. top_k: the mean of the top_k highest
-    video_score: Literal["auto", "mean", "median", "max", "top_k"] = "auto"
-    top_k: int = Field(5, ge=1)
     # a video without a score: error stops, exclude leaves it out, score counts it with missing_score
     missing: Literal["error", "exclude", "score"] = "exclude"
     missing_score: Share = 0.5
@@ -282,10 +291,6 @@ class EvaluateParams(Strict):
     confidence: float = Field(0.95, gt=0.5, lt=1.0)  # of its intervals
     seed: int = 42
     bins: int = Field(15, ge=2, le=100)  # of the reliability curve and the ECE
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    batch_size: int | None = Field(None, ge=1)  # null: 8 on a CPU, 64 on a GPU; may change a score's last bits
-    robustness: RobustnessParams = RobustnessParams.model_validate({})
-    explained: int = Field(4, ge=0, le=50)  # mistakes, and as many successes, that the report shows a dataset
 
 
 class Params(Strict):
@@ -302,6 +307,8 @@ class Params(Strict):
     train: TrainParams
     recipes: dict[str, Recipe]
     detectors: dict[str, dict[str, Any]]
+    predict: PredictParams = PredictParams()
+    robustness: RobustnessParams = RobustnessParams()
     evaluate: EvaluateParams = EvaluateParams()
 
     def dataset(self, name: str) -> DatasetParams:

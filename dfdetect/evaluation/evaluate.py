@@ -49,7 +49,7 @@ class Reasons:
         return None
 
 
-def judge(
+def evaluate_predictions(
     table: pa.Table, *, threshold: float, aggregation: str, params: EvaluateParams, validation: Judged | None
 ) -> dict[str, Any]:
     """All figures of one detector on one dataset.

@@ -13,12 +13,12 @@ import pyarrow as pa
 from dfdetect.config.params import EngineParams
 from dfdetect.datasets.tree import stored
 from dfdetect.errors import MediaError, UserError
-from dfdetect.evaluation.decision import decide, read_validation
 from dfdetect.inference.confidence import Confidence, assess_confidence
 from dfdetect.inference.inputs import Input, expand
 from dfdetect.inference.prediction import FrameScore, Prediction
 from dfdetect.inference.prepare import Preparation, Prepared, Task, preparation, prepare
 from dfdetect.inference.saved_model import FOLDER, BundleInfo, load, read_info
+from dfdetect.inference.threshold import decide, read_validation
 from dfdetect.runtime.executor import run
 from dfdetect.runtime.pool import Outcome
 from dfdetect.runtime.threads import one_thread

@@ -27,6 +27,7 @@ from dfdetect.data.sampler import EvalSampler
 from dfdetect.detectors.base import Detector
 from dfdetect.detectors.calibration import apply_anomaly
 from dfdetect.errors import UserError
+from dfdetect.inference.aggregation import aggregate
 from dfdetect.inference.saved_model import Aggregation, BundleInfo
 from dfdetect.runtime.threads import choose_device, cpu_count
 
@@ -62,23 +63,6 @@ class Scored:
     status: str = "ok"
     reason: str | None = None
     skipped: int = 0  # crops that cannot be decoded
-
-
-def aggregate(scores: np.ndarray, aggregation: Aggregation, top_k: int) -> float:
-    """A video's score from its frames'.
-
-    Args:
-        scores: [shape=(T,)], T >= 1.
-        aggregation: mean, median, max, or top_k: the mean of the `top_k` highest (of all, where there are fewer).
-        top_k: >= 1.
-    """
-    if aggregation == "mean":
-        return float(np.mean(scores))
-    if aggregation == "median":
-        return float(np.median(scores))
-    if aggregation == "max":
-        return float(np.max(scores))
-    return float(np.mean(np.sort(scores)[-top_k:]))
 
 
 def reads_sequences(info: BundleInfo) -> bool:

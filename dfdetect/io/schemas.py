@@ -146,6 +146,17 @@ LEAKS = _schema(
     ],
 )
 
+EXAMPLES = _schema(
+    "examples",
+    [
+        _key(),
+        _field("kind", pa.string(), "sample, mistake, success", nullable=False),
+        _field("position", pa.int32(), "order in which the videos are shown", nullable=False),
+        _field("name", pa.string(), "crop, mask, heat, residual, mouth", nullable=False),
+        _field("image", pa.binary(), "JPEG, 160 px", nullable=False),
+    ],
+)
+
 PREDICTIONS = _schema(
     "predictions",
     [

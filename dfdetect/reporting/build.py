@@ -14,8 +14,10 @@ from pathlib import Path
 
 from dfdetect.config.params import Params
 from dfdetect.evaluation.cross_dataset import cross_dataset
-from dfdetect.inference import saved_model as bundle
-from dfdetect.io.tables import write_bytes, write_json
+from dfdetect.inference import saved_model
+from dfdetect.io.schemas import EXAMPLES
+from dfdetect.io.tables import read_table, write_bytes, write_json
+from dfdetect.reporting.crops import read_examples
 from dfdetect.reporting.gather import SECTIONS, Section, gather, read_curves, read_section
 from dfdetect.reporting.page import Run, render
 from dfdetect.runtime.cache import code_hash
@@ -42,36 +44,30 @@ def _versions(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def write_section(name: str, params: Params, model: Path = bundle.FOLDER, root: Path = Path()) -> Path:
-    """Explain some of a dataset's videos with the detector and write its section.
+def write_section(name: str, params: Params, root: Path = Path()) -> Path:
+    """Write a dataset's section of the report.
 
     Args:
         name: the dataset, evaluated before.
-        params: evaluate.
-        model: the detector's folder.
-        root: where data/ and metrics/ are.
+        params: predict and evaluate.
+        root: where data/, models/ and metrics/ are.
     Returns:
         The path of data/report/<dataset>.json.
     Raises:
         UserError: the dataset has not been evaluated, or an artifact is damaged.
     """
-    from dfdetect.inference.scoring import Scorer
-    from dfdetect.reporting.crops import explained, most_confident, sample_crops
-    from dfdetect.reporting.section import Pictures, render_section
+    from dfdetect.reporting.section import render_section
 
     facts = gather(name, params.evaluate, root)
-    info, detector = bundle.load(model)
-    scorer = Scorer(detector, info, device=params.evaluate.device)
-    folder = root / "data" / name
-    wrong, right = most_confident(facts, params.evaluate.explained)
-    shown = explained(folder, facts, scorer, [*wrong, *right])
-    pictures = Pictures(sample_crops(folder, facts), shown[: len(wrong)], shown[len(wrong) :])
+    info = saved_model.read_info(root / params.predict.model)
+    stored = read_table(root / "data" / name / "examples.parquet", EXAMPLES)
+    examples = read_examples(stored, facts.table)
     section = Section(
         name=name,
         figures=facts.figures,
         mean_auc_drop=facts.robustness.get("mean_auc_drop"),
         warnings=facts.splits.get("warnings", []),
-        html=render_section(facts, pictures, anomaly=info.calibration is not None),
+        html=render_section(facts, examples, anomaly=info.calibration is not None),
         code=code_hash((*CODE, f"dfdetect/detectors/{info.detector}.py")),
         packages=_versions(info.packages),
     )
@@ -80,19 +76,18 @@ def write_section(name: str, params: Params, model: Path = bundle.FOLDER, root: 
     return path
 
 
-def write_report(params: Params, model: Path = bundle.FOLDER, root: Path = Path()) -> Path:
+def write_report(params: Params, root: Path = Path()) -> Path:
     """Put the sections of run.datasets together on the page.
 
     Args:
-        params: run.datasets.
-        model: the detector's folder.
-        root: where data/ and metrics/ are.
+        params: run.datasets and predict.
+        root: where data/, models/ and metrics/ are.
     Returns:
         The page's path.
     Raises:
         UserError: a section is missing, or an artifact is damaged.
     """
-    info = bundle.read_info(model)
+    info = saved_model.read_info(root / params.predict.model)
     sections = [read_section(name, root) for name in params.run.datasets]
     trained_on = str(info.train["params"]["dataset"])
     table = cross_dataset(info.detector, trained_on, {each.name: each.figures for each in sections})

@@ -66,12 +66,12 @@ def gather(name: str, params: EvaluateParams, root: Path = Path()) -> DatasetFac
     table = read_predictions(root / "data" / name / "predictions.parquet")
     return DatasetFacts(
         name=name,
-        figures=read_json(metrics / "evaluate.json"),
+        figures=read_json(metrics / "details" / "evaluate.json"),
         table=table,
         judged=select(table, params),
         stages={stage: read_json(path) for stage in STAGES if (path := metrics / f"{stage}.json").exists()},
         splits={key: value for path in audit if path.exists() for key, value in read_json(path).items()},
-        robustness=read_json(path) if (path := metrics / "robustness.json").exists() else {},
+        robustness=read_json(path) if (path := metrics / "details" / "robustness.json").exists() else {},
     )
 
 
@@ -84,7 +84,7 @@ def read_section(name: str, root: Path = Path()) -> Section:
     path = root / SECTIONS / f"{name}.json"
     if not path.exists():
         raise UserError(
-            f"{path} is missing: run `dvc repro report`, or `python -m stages.evaluate --section {name}` by hand."
+            f"{path} is missing: run `dvc repro report`, or `python -m stages.report --section {name}` by hand."
         )
     return Section(**read_json(path))
 

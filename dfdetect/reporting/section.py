@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from html import escape
 
 from dfdetect.evaluation.caveats import reasons
 from dfdetect.evaluation.evaluate import CROSSED
 from dfdetect.reporting.charts import accuracy_by_threshold, charts, robustness_charts, score_strips
-from dfdetect.reporting.crops import Example
+from dfdetect.reporting.crops import Examples
 from dfdetect.reporting.gather import DatasetFacts
 from dfdetect.reporting.parts import between, details, example, figure, grid, number, table
 
@@ -33,16 +32,7 @@ FIGURES = (
 GROUPS = ("category", "method", "compression")
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """Of one dataset: crops with masks, mistakes, successes."""
-
-    samples: list[Example] = field(default_factory=list)
-    mistakes: list[Example] = field(default_factory=list)
-    successes: list[Example] = field(default_factory=list)
-
-
-def render_section(each: DatasetFacts, pictures: Pictures, *, anomaly: bool) -> str:
+def render_section(each: DatasetFacts, pictures: Examples, *, anomaly: bool) -> str:
     """All that is known of the detector on one dataset.
 
     Args:

@@ -23,11 +23,11 @@ def summary(params: Params) -> str:
     """
     from dfdetect.io.tables import read_json
 
-    found = {name: read_json(METRICS / name / "evaluate.json") for name in params.run.datasets}
+    found = {name: read_json(METRICS / name / "details" / "evaluate.json") for name in params.run.datasets}
     first = next(iter(found))
     places = {
         "models/detector/": "the trained detector; README.md in it is its model card",
-        f"metrics/{first}/evaluate.json": "all figures; one such file a dataset",
+        f"metrics/{first}/details/evaluate.json": "all figures; one such file per dataset",
         f"metrics/{first}/roc.png": "ROC and confusion as a picture",
         f"data/{first}/predictions.parquet": "the score of every test video and frame",
         f"metrics/{first}/faces.json": "what each data stage could not use, and why",

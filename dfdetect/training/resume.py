@@ -43,6 +43,7 @@ CODE = (
     "dfdetect/detectors/pretrained.py",
     "dfdetect/detectors/registry.py",
     "dfdetect/detectors/settings.py",
+    "dfdetect/inference/aggregation.py",
     "dfdetect/inference/saved_model.py",
     "dfdetect/inference/scoring.py",
     "dfdetect/io/schemas.py",

@@ -54,7 +54,7 @@ def test_the_file_is_as_dvc_writes_it(raw: dict[str, Any], tmp_path: Path) -> No
         "train.seed=1",
         "train.detector=xception",
         "run.datasets=[sample]",
-        "evaluate.batch_size=4",
+        "predict.batch_size=4",
         "recipes.full.precision=16-mixed",
         "recipes.smoke.settings.av_transformer.chunks=8",
         "datasets.mine.source.path=/a/b",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from dfdetect.config.params import EvaluateParams
+from dfdetect.config.params import EvaluateParams, PredictParams
+from dfdetect.evaluation.evaluate_dataset import evaluate_dataset
+from dfdetect.inference.predict_dataset import predict_dataset
 from dfdetect.io.schemas import PREDICTIONS
 from dfdetect.io.tables import from_rows
 
@@ -57,3 +60,12 @@ def random_table(seed: int = 0, reals: int = 20, fakes: int = 30, shift: float =
         score = float(1 / (1 + np.exp(-2 * latent)))
         rows.append(row(f"v{i:03d}", int(fake), score, method=method, compression="c23"))
     return table(*rows)
+
+
+def score_and_evaluate(
+    dataset: str, params: EvaluateParams = QUICK, *, model: Path, root: Path, **predict: Any
+) -> dict[str, Any]:
+    """What the predict and the evaluate stage do, one after the other."""
+    settings = PredictParams(model=model, **predict)
+    predict_dataset(dataset, settings, root)
+    return evaluate_dataset(dataset, params, settings, root)

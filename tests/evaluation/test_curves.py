@@ -14,10 +14,10 @@ from sklearn.metrics import auc, average_precision_score, roc_auc_score
 
 from dfdetect.evaluation import curves
 from dfdetect.evaluation.metrics import Sample
-from dfdetect.evaluation.robustness import write_robustness
+from dfdetect.inference.robustness import Robustness, write_robustness
 
 ROOT = Path(__file__).parents[2]
-ROBUSTNESS = {"clean": 0.9, "auc": {"jpeg": {"90": 0.8, "30": 0.7}}}
+ROBUSTNESS = Robustness(0.9, 0.15, {"jpeg": {"90": 0.8, "30": 0.7}})
 
 
 def sample(count: int, seed: int = 0) -> Sample:
@@ -57,7 +57,8 @@ def test_precision_and_recall_are_steps() -> None:
 
 def specification(name: str, folder: Path) -> dict[str, Any]:
     """What `dvc plots show` gives to Vega-Lite of a file of the evaluate stage, made by DVC's own renderer."""
-    plots = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["evaluate"]["do"]["plots"]
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    plots = stages["evaluate"]["do"]["plots"] + stages["robustness"]["do"]["plots"]
     settings = {Path(path).name: entry for plot in plots if isinstance(plot, dict) for path, entry in plot.items()}
     with (folder / name).open(encoding="utf-8", newline="") as file:
         rows = [{**row, "rev": "workspace"} for row in csv.DictReader(file)]

@@ -1,4 +1,4 @@
-"""The evaluate stage from artifacts to files."""
+"""The predict and evaluate stages from artifacts to files."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ import pytest
 
 from dfdetect.data.index import load_videos
 from dfdetect.errors import UserError
-from dfdetect.evaluation.decision import decide, read_validation
-from dfdetect.evaluation.score_dataset import evaluate
 from dfdetect.inference.saved_model import Threshold, best_threshold
 from dfdetect.inference.scoring import Scorer, load_index, prediction_rows
+from dfdetect.inference.threshold import decide, read_validation
 from dfdetect.io.schemas import PREDICTIONS
 from dfdetect.io.tables import from_rows, read_table, write_table
 from tests.evaluation.bundles import make_detector, make_info, save_bundle
-from tests.evaluation.tables import QUICK
+from tests.evaluation.tables import QUICK, score_and_evaluate
 from tests.synthetic_clips import Clip, clips, write_dataset, write_faces, write_masks, write_sequences, write_splits
 
-FILES = ("data/made/predictions.parquet", "metrics/made/evaluate.json", "metrics/made/roc.png")
+FILES = (
+    "data/made/predictions.parquet",
+    "metrics/made/details/evaluate.json",
+    "metrics/made/roc.png",
+    "metrics/made/evaluate.json",
+    "data/made/examples.parquet",
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +45,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scored = Scorer(detector, info, device="cpu").score(load_index(folder, videos, info))
     rows = prediction_rows(videos, scored, info, threshold=0.4)
     write_table(path / "model" / "validation.parquet", from_rows(rows, PREDICTIONS), PREDICTIONS)
-    evaluate("made", QUICK, model=path / "model", root=path)
+    score_and_evaluate("made", QUICK, model=path / "model", root=path)
     return path
 
 
@@ -76,26 +81,26 @@ def test_a_second_run_writes_the_same_bytes(root: Path) -> None:
     plots = sorted((root / "metrics/made/plots").glob("*.csv"))
     paths = [root / name for name in FILES] + plots
     before = [path.read_bytes() for path in paths]
-    evaluate("made", QUICK, model=root / "model", root=root)
+    score_and_evaluate("made", QUICK, model=root / "model", root=root)
     assert [path.read_bytes() for path in paths] == before
 
 
 def test_dvc_can_read_metrics_and_plots(root: Path) -> None:
-    """DVC drops lists and nulls; what stays are numbers, and names of things."""
-    from dvc.repo.metrics.show import _extract_metrics
-
-    kept = _extract_metrics(json.loads((root / FILES[1]).read_text()), "evaluate.json")
-    assert isinstance(kept["video"]["auc"], float)
-    assert kept["ci"].keys() <= {"level", "auc_method"}
-    assert "undefined" not in kept
+    headline, figures = (json.loads((root / name).read_text()) for name in (FILES[3], FILES[1]))
+    assert list(headline) == [
+        *("auc", "auc_low", "auc_high", "acc", "balanced_acc", "ap", "eer", "frame_auc", "scored", "videos")
+    ]
+    assert headline["auc"] == figures["video"]["auc"]
+    assert headline["frame_auc"] == figures["frame"]["auc"]
+    assert (headline["scored"], headline["videos"]) == (8, 9)
+    assert headline["auc_low"] is None  # four videos of a class are too few for an interval
     with (root / "metrics/made/plots/roc.csv").open() as file:
         assert set(next(csv.DictReader(file))) == {"fpr", "tpr", "threshold"}
 
 
 def test_another_combination_gets_its_own_threshold(root: Path, tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to(root / "data")
-    highest = QUICK.model_copy(update={"video_score": "max"})
-    figures = evaluate("made", highest, model=root / "model", root=tmp_path)
+    figures = score_and_evaluate("made", model=root / "model", root=tmp_path, aggregation="max")
     table = read_table(root / FILES[0], PREDICTIONS)
     assert all(row["score"] == max(row["frame_score"]) for row in table.to_pylist()[:8])
     validation = read_validation(root / "model")
@@ -105,13 +110,13 @@ def test_another_combination_gets_its_own_threshold(root: Path, tmp_path: Path) 
     chosen, _ = best_threshold(np.array(labels), np.array(highs))
     assert figures["threshold"] == pytest.approx(chosen, abs=1e-6)
     assert figures["aggregation"] == "max"
-    evaluate("made", QUICK, model=root / "model", root=root)
+    score_and_evaluate("made", QUICK, model=root / "model", root=root)
 
 
 def test_another_combination_needs_validation_scores(root: Path, tmp_path: Path) -> None:
     save_bundle(tmp_path, "xception")
     with pytest.raises(UserError, match=r"threshold was chosen for mean.*validation\.parquet"):
-        evaluate("made", QUICK.model_copy(update={"video_score": "median"}), model=tmp_path, root=root)
+        score_and_evaluate("made", model=tmp_path, root=root, aggregation="median")
 
 
 def test_sequences_are_scored_with_and_without_silence(tmp_path: Path) -> None:
@@ -120,7 +125,7 @@ def test_sequences_are_scored_with_and_without_silence(tmp_path: Path) -> None:
     write_dataset(folder, made, frames=1)
     write_sequences(folder, made, silent=frozenset({"test/clip001.mp4"}))
     save_bundle(tmp_path / "model", "av_transformer")
-    figures = evaluate("made", QUICK, model=tmp_path / "model", root=tmp_path)
+    figures = score_and_evaluate("made", QUICK, model=tmp_path / "model", root=tmp_path)
     table = read_table(folder / "predictions.parquet", PREDICTIONS)
     assert table.column("status").to_pylist() == ["ok", "silent", "ok", "ok", "ok"]
     assert table.column("score").to_pylist() == table.column("score_untrimmed").to_pylist()
@@ -133,13 +138,13 @@ def test_sequences_are_scored_with_and_without_silence(tmp_path: Path) -> None:
 def test_a_sequence_has_one_score_and_no_other_combination(how: str) -> None:
     info = make_info(make_detector("av_transformer"))
     assert decide(info, None, "auto", 5)[1] == info.threshold.value
-    with pytest.raises(UserError, match=f"video score {how}.*av_transformer.*set it to auto"):
+    with pytest.raises(UserError, match=f"aggregation {how}.*av_transformer.*set it to auto"):
         decide(info, None, how, 5)
 
 
 def test_no_bundle_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"detector\.json is missing"):
-        evaluate("made", QUICK, model=tmp_path / "none", root=tmp_path)
+        score_and_evaluate("made", QUICK, model=tmp_path / "none", root=tmp_path)
 
 
 def test_command_line_shows_no_traceback(tmp_path: Path) -> None:

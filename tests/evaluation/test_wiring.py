@@ -36,15 +36,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "section": {"foreach": stages["section"]["foreach"], "do": _quick(stages["section"]["do"])},
         "report": _quick(stages["report"]),
     }
-    params = {"run": {"datasets": list(DATASETS)}, "train": {"detector": "xception"}, "evaluate": {"seed": 1}}
+    predict = {"model": "models/detector", "aggregation": "auto", "top_k": 5}
+    params = {"run": {"datasets": list(DATASETS)}, "predict": predict, "evaluate": {"seed": 1}}
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": kept}))
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     (tmp_path / ".gitignore").write_text("/data/\n")
     made = {Path(out) for stage in kept.values() for out in _outs(stage.get("do", stage))}
     for dep in {dep for stage in kept.values() for dep in stage.get("do", stage)["deps"]}:
         for name in DATASETS:
-            path = tmp_path / dep.replace("${item}", name).replace("${train.detector}", "xception")
-            if Path(dep) in made or dep == "data/report":
+            path = tmp_path / dep.replace("${item}", name).replace("${predict.model}", "models/detector")
+            if Path(dep) in made or dep in ("data/report", "metrics/${item}/details"):
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             if re.search(r"\.\w+$", path.name):
@@ -76,7 +77,7 @@ def test_the_page_follows_the_datasets_and_nothing_runs_twice(project: Path) -> 
     (project / "metrics/two/audit.json").write_text("another warning\n")
     assert reproduce() == ["section@two", "report"]
     assert "another warning" in (project / "metrics/report.html").read_text()
-    (project / "data/one/splits.parquet").write_text("another split\n")
+    (project / "data/one/predictions.parquet").write_text("other scores\n")
     assert sorted(reproduce()) == ["evaluate@one", "report", "section@one"]
 
 

@@ -11,12 +11,11 @@ import pytest
 
 from dfdetect import load_detector
 from dfdetect.config.params import Params, validate
-from dfdetect.evaluation.score_dataset import evaluate
 from dfdetect.inference.saved_model import Evaluation
 from dfdetect.io.schemas import PREDICTIONS, VIDEOS
 from dfdetect.io.tables import read_table
 from tests.evaluation.bundles import save_bundle
-from tests.evaluation.tables import QUICK
+from tests.evaluation.tables import QUICK, score_and_evaluate
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -86,7 +85,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
 @pytest.fixture(params=DETECTORS)
 def scores(request: pytest.FixtureRequest, project: Path) -> tuple[str, dict[str, float]]:
     """A detector, and by path the scores that evaluate gave."""
-    evaluate("tiny", QUICK, model=project / request.param, root=project)
+    score_and_evaluate("tiny", QUICK, model=project / request.param, root=project)
     table = read_table(project / "data/tiny/predictions.parquet", PREDICTIONS)
     videos = read_table(project / "data/tiny/videos.parquet", VIDEOS)
     paths = dict(zip(videos.column("video_id").to_pylist(), videos.column("path").to_pylist(), strict=True))
@@ -105,7 +104,7 @@ def test_predict_gives_the_evaluated_score_to_the_last_bit(scores: tuple[str, di
 
 
 def test_the_command_agrees_and_lists_what_cannot_be_scored(project: Path) -> None:
-    evaluate("tiny", QUICK, model=project / "xception", root=project)
+    score_and_evaluate("tiny", QUICK, model=project / "xception", root=project)
     table = read_table(project / "data/tiny/predictions.parquet", PREDICTIONS)
     expected = {row["video_id"].rpartition("/")[2]: row for row in table.to_pylist()}
     row = table.to_pylist()[0]

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from dfdetect.data.av import hold_sequences
 from dfdetect.data.index import hold_crops, load_videos
 from dfdetect.errors import UserError
+from dfdetect.inference.aggregation import aggregate
 from dfdetect.inference.saved_model import Evaluation
-from dfdetect.inference.scoring import BATCH, Index, Scorer, aggregate, load_index, prediction_rows, sequence_settings
+from dfdetect.inference.scoring import BATCH, Index, Scorer, load_index, prediction_rows, sequence_settings
 from dfdetect.io.schemas import FACES, MASKS, MELS, MOUTHS, PREDICTIONS
 from dfdetect.io.tables import Shards, from_rows
 from dfdetect.runtime.threads import choose_device

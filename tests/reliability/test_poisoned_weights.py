@@ -11,17 +11,16 @@ import pytest
 import torch
 
 from dfdetect import load_detector
-from dfdetect.config.params import validate
+from dfdetect.config.params import PredictParams, validate
 from dfdetect.config.recipe import Recipe
 from dfdetect.detectors.pretrained import read_weights
 from dfdetect.errors import UserError
-from dfdetect.evaluation.score_dataset import evaluate
 from dfdetect.inference import saved_model as bundle
+from dfdetect.inference.predict_dataset import predict_dataset
 from dfdetect.io.pretrained import load_state
 from dfdetect.training.resume import AtomicCheckpointIO, read_checkpoint
 from dfdetect.training.setup import build_detector
 from tests.evaluation.bundles import SETTINGS, save_bundle
-from tests.evaluation.tables import QUICK
 from tests.reliability.gauntlet import FACES_OF
 from tests.training.conftest import raw_params
 
@@ -58,9 +57,9 @@ def start_from(path: Path) -> None:
     build_detector(validate(raw), Recipe.model_validate(raw["recipes"]["smoke"]))
 
 
-def judge(path: Path) -> None:
-    """The evaluate stage."""
-    evaluate("made", QUICK, model=path.parent, root=path.parent)
+def score(path: Path) -> None:
+    """The predict and robustness stages."""
+    predict_dataset("made", PredictParams(model=path.parent), path.parent)
 
 
 def predict(path: Path) -> None:
@@ -76,7 +75,7 @@ def resume(path: Path) -> None:
 # Where a file comes in -> the names under which it might.
 ENTRIES: dict[Callable[[Path], object], tuple[str, ...]] = {
     start_from: ("model.safetensors", "model.pth", "odd"),
-    judge: ("model.safetensors",),
+    score: ("model.safetensors",),
     predict: ("model.safetensors",),
     resume: ("last.ckpt",),
     read_checkpoint: ("best.ckpt",),

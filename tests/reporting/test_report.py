@@ -11,19 +11,20 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dfdetect.config.params import RunParams, load
+from dfdetect.config.params import PredictParams, RunParams, load
 from dfdetect.errors import UserError
 from dfdetect.evaluation.cross_dataset import cross_dataset
-from dfdetect.evaluation.evaluate import judge
+from dfdetect.evaluation.evaluate import evaluate_predictions
 from dfdetect.evaluation.predictions import select
-from dfdetect.evaluation.score_dataset import evaluate
+from dfdetect.inference.examples import most_confident, overlay
 from dfdetect.reporting.build import write_report, write_section
-from dfdetect.reporting.crops import Example, as_data, laid_over, most_confident
+from dfdetect.reporting.crops import Example, Examples
 from dfdetect.reporting.gather import DatasetFacts, Section, read_curves
 from dfdetect.reporting.page import Run, render
-from dfdetect.reporting.section import Pictures, render_section
+from dfdetect.reporting.section import render_section
 from tests.evaluation.bundles import make_detector, make_info, save_bundle
-from tests.evaluation.tables import QUICK, random_table, row, table
+from tests.evaluation.tables import QUICK, random_table, row, score_and_evaluate, table
+from tests.reporting.pages import jpeg_address
 from tests.synthetic_clips import clips, write_dataset, write_faces, write_masks, write_sequences
 
 ROOT = Path(__file__).parents[2]
@@ -68,15 +69,15 @@ class Checker(HTMLParser):
 
 
 def facts_of(made: pa.Table, **more: Any) -> DatasetFacts:
-    figures = judge(made, threshold=0.5, aggregation="mean", params=QUICK, validation=None)
+    figures = evaluate_predictions(made, threshold=0.5, aggregation="mean", params=QUICK, validation=None)
     return DatasetFacts("made", figures, made, select(made, QUICK), **more)
 
 
-def page(each: DatasetFacts, pictures: Pictures | None = None, **changes: Any) -> Checker:
+def page(each: DatasetFacts, pictures: Examples | None = None, **changes: Any) -> Checker:
     """The page of one dataset, read back: well-formed, and nothing in it that a browser would fetch or run."""
     train = {"params": {"dataset": "made", "seed": 42}}
     info = make_info(make_detector("xception"), **{"train": train, **changes})
-    html = render_section(each, pictures or Pictures(), anomaly=info.calibration is not None)
+    html = render_section(each, pictures or Examples(), anomaly=info.calibration is not None)
     section = Section(
         "made", each.figures, each.robustness.get("mean_auc_drop"), each.splits.get("warnings", []), html, "c0", {}
     )
@@ -109,9 +110,9 @@ def test_a_whole_run_is_on_the_page() -> None:
     }
     stages = {"faces": {"videos": 50, "failed": 1, "status": {"ok": 49, "no_face": 1}}}
     each = facts_of(made, stages=stages, splits=splits, robustness=robust)
-    wrong, right = most_confident(each, 2)
-    picture = {name: as_data(np.zeros((9, 9, 3), np.uint8)) for name in ("crop", "mask", "heat", "residual")}
-    shown = Pictures(
+    wrong, right = most_confident(made.to_pylist(), 2)
+    picture = {name: jpeg_address(np.zeros((9, 9, 3), np.uint8)) for name in ("crop", "mask", "heat", "residual")}
+    shown = Examples(
         [Example(made.to_pylist()[0], picture)], [Example(r, picture) for r in wrong], [Example(r, {}) for r in right]
     )
     found = page(each, shown)
@@ -165,10 +166,10 @@ def test_names_from_outside_cannot_break_the_page() -> None:
     made = table(row(evil, 1, None, **bad), row(evil + "2", 1, 0.1, **bad), row("b", 0, 0.2))
     splits = {"splits": {"test": {"videos": 3, "identities": 1, "fake_share": 0.5}}, "warnings": [evil]}
     each = facts_of(made, splits=splits, stages={"faces": {"videos": 3, "failed": 1, "status": {evil: 1}}})
-    shown = [Example(r, {"crop": as_data(np.zeros((9, 9, 3), np.uint8))}) for r in made.to_pylist()]
+    shown = [Example(r, {"crop": jpeg_address(np.zeros((9, 9, 3), np.uint8))}) for r in made.to_pylist()]
     train = {"params": {"dataset": "made", "recipe": evil, evil: evil}, "recipe": {evil: evil}}
     versions: dict[str, Any] = {"packages": {evil: evil}, "data": {evil: evil}}
-    found = page(each, Pictures(shown, shown, shown), train=train, **versions)
+    found = page(each, Examples(shown, shown, shown), train=train, **versions)
     assert found.text.count(evil) > 12
 
 
@@ -217,17 +218,16 @@ def test_sections_and_page_from_files(tmp_path: Path) -> None:
     model = tmp_path / "model"
     save_bundle(model, "xception", train={"params": {"dataset": "made"}})
     params = load(ROOT / "params.yaml")
-    params = params.model_copy(
-        update={"run": RunParams(datasets=["made"]), "evaluate": QUICK.model_copy(update={"explained": 1})}
-    )
-    evaluate("made", params.evaluate, model=model, root=tmp_path)
+    predict = PredictParams(model=model, n_examples=1)
+    params = params.model_copy(update={"run": RunParams(datasets=["made"]), "evaluate": QUICK, "predict": predict})
+    score_and_evaluate("made", model=model, root=tmp_path, n_examples=1)
     (tmp_path / "metrics/made/audit.json").write_text('{"warnings": ["all 4 originals in test are also in train"]}')
     with pytest.raises(UserError, match="--section made"):
-        write_report(params, model, tmp_path)
-    written = [write_section("made", params, model, tmp_path), write_report(params, model, tmp_path)]
+        write_report(params, tmp_path)
+    written = [write_section("made", params, tmp_path), write_report(params, tmp_path)]
     before = [path.read_bytes() for path in written]
-    write_section("made", params, model, tmp_path)
-    write_report(params, model, tmp_path)
+    write_section("made", params, tmp_path)
+    write_report(params, tmp_path)
     assert [path.read_bytes() for path in written] == before
     found = read(before[1].decode())
     assert "evidence for fake" in found.text
@@ -249,9 +249,10 @@ def test_sequences_have_a_section_with_mouths_for_crops(tmp_path: Path) -> None:
     write_sequences(folder, made)
     model = tmp_path / "model"
     save_bundle(model, "av_transformer", train={"params": {"dataset": "made"}})
-    params = load(ROOT / "params.yaml").model_copy(update={"evaluate": QUICK})
-    evaluate("made", QUICK, model=model, root=tmp_path)
-    html = json.loads(write_section("made", params, model, tmp_path).read_text())["html"]
+    predict = PredictParams(model=model)
+    params = load(ROOT / "params.yaml").model_copy(update={"evaluate": QUICK, "predict": predict})
+    score_and_evaluate("made", model=model, root=tmp_path)
+    html = json.loads(write_section("made", params, tmp_path).read_text())["html"]
     found = read(html)
     assert "Anomaly scores by category" in found.text
     assert "Grad-CAM" not in found.text
@@ -260,7 +261,7 @@ def test_sequences_have_a_section_with_mouths_for_crops(tmp_path: Path) -> None:
 
 def test_most_confident_are_the_furthest_from_the_threshold() -> None:
     rows = [row("a", 1, 0.1), row("b", 1, 0.4), row("c", 0, 0.95), row("d", 0, 0.02), row("e", 1, 0.7)]
-    wrong, right = most_confident(facts_of(table(*rows)), 2)
+    wrong, right = most_confident(table(*rows).to_pylist(), 2)
     assert [item["video_id"] for item in wrong] == ["c", "a"]
     assert [item["video_id"] for item in right] == ["d", "e"]
 
@@ -269,7 +270,7 @@ def test_heat_is_laid_over_and_keeps_the_picture() -> None:
     picture = np.full((4, 4, 3), 200, np.uint8)
     heat = np.zeros((4, 4))
     heat[0, 0] = 1
-    shown = laid_over(picture, heat)
+    shown = overlay(picture, heat)
     assert shown[0, 0].sum() > shown[3, 3].sum()
     assert (shown[3, 3] >= 100).all()
 

@@ -10,12 +10,13 @@ import pytest
 
 from benchmarks.browser import Browser, address, find_browser
 from dfdetect.evaluation.cross_dataset import cross_dataset
-from dfdetect.reporting.crops import Example, as_data
+from dfdetect.reporting.crops import Example, Examples
 from dfdetect.reporting.gather import Section
 from dfdetect.reporting.page import Run, render
-from dfdetect.reporting.section import Pictures, render_section
+from dfdetect.reporting.section import render_section
 from tests.evaluation.bundles import make_detector, make_info
 from tests.evaluation.tables import random_table
+from tests.reporting.pages import jpeg_address
 from tests.reporting.test_report import facts_of
 
 LONG = "a/folder with a name/" + "x" * 120 + ".mp4"
@@ -42,11 +43,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stages={"faces": {"videos": 50, "failed": 1, "status": {"ok": 49, "no_face": 1}}},
         robustness={"clean": 0.9, "mean_auc_drop": 0.1, "auc": auc, "undefined": []},
     )
-    picture = as_data(np.full((9, 9, 3), 120, np.uint8))
+    picture = jpeg_address(np.full((9, 9, 3), 120, np.uint8))
     rows = [{**row, "video_id": LONG} for row in made.to_pylist()[:3]]
     shown = [Example(row, dict.fromkeys(("crop", "heat", "residual"), picture)) for row in rows]
     info = make_info(make_detector("xception"), train={"params": {"dataset": "made"}}, data={LONG: "0" * 64})
-    html = render_section(each, Pictures(shown, shown, shown), anomaly=False)
+    html = render_section(each, Examples(shown, shown, shown), anomaly=False)
     curves = {"train_loss": [(0.0, 0.7), (1.0, 0.5)], "val_auc": [(0.0, 0.6), (1.0, 0.7)]}
     sections = [
         Section(name, each.figures, 0.1, [LONG], html, "0" * 64, {"torch": "2.0"})

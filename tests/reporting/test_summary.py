@@ -31,16 +31,16 @@ def test_it_shows_each_dataset_with_intervals_and_says_undefined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_json(tmp_path / "metrics/sample/evaluate.json", figures(0.9312))
-    write_json(tmp_path / "metrics/sample_shift/evaluate.json", figures(None))
+    write_json(tmp_path / "metrics/sample/details/evaluate.json", figures(0.9312))
+    write_json(tmp_path / "metrics/sample_shift/details/evaluate.json", figures(None))
     text = summary(load(ROOT / "params.yaml"))
     assert "  sample: too few test videos (10 real, 10 fake)\n    AUC 0.931 [0.800, 1.000]" in text
     assert "AUC undefined (there is no fake video)" in text
-    assert "metrics/sample/evaluate.json" in text
+    assert "metrics/sample/details/evaluate.json" in text
     assert re.search(r"rounds differently on another kind of processor.*`git diff`", text.splitlines()[-1])
 
 
 def test_a_dataset_that_was_not_evaluated_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"metrics/sample/evaluate\.json.*dvc repro"):
+    with pytest.raises(UserError, match=r"metrics/sample/details/evaluate\.json.*dvc repro"):
         summary(load(ROOT / "params.yaml"))

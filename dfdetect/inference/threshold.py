@@ -1,4 +1,4 @@
-"""How a video's score is made of its frames', and from which score on it counts as fake."""
+"""How a video's score is made of its frames' scores, and from which score on it counts as fake. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import pyarrow as pa
 
 from dfdetect.errors import UserError
 from dfdetect.evaluation.predictions import read_predictions
+from dfdetect.inference.aggregation import aggregate
 from dfdetect.inference.saved_model import VALIDATION, Aggregation, best_threshold
 
 if TYPE_CHECKING:
-    from dfdetect.inference.saved_model import BundleInfo
+    from dfdetect.inference.aggregation import aggregate
+from dfdetect.inference.saved_model import BundleInfo
 
 
 def read_validation(model: Path) -> pa.Table | None:
@@ -42,7 +44,7 @@ def decide(
     own = info.evaluation.aggregation
     if wanted != "auto" and "mouths" in info.inputs:
         raise UserError(
-            f"the video score {wanted} is asked for, but {info.detector} gives a video's sequence one "
+            f"the aggregation {wanted} is asked for, but {info.detector} gives a video's sequence one "
             "score and combines no frames: set it to auto."
         )
     if wanted in ("auto", own):
@@ -50,21 +52,19 @@ def decide(
     how = cast("Aggregation", wanted)
     if validation is None:
         raise UserError(
-            f"evaluate.video_score is {wanted}, but the detector's threshold was chosen for {own}, and its folder "
+            f"predict.aggregation is {wanted}, but the detector's threshold was chosen for {own}, and its folder "
             f"holds no {VALIDATION} to choose another on: set it to auto, or train again."
         )
     again = recombined(validation, how, top_k)
     rows = [row for row in again.to_pylist() if row["score"] is not None and row["label"] is not None]
     labels, scores = np.array([row["label"] for row in rows]), np.array([row["score"] for row in rows])
     if len(set(labels.tolist())) < 2:
-        raise UserError(f"evaluate.video_score is {wanted}: validation lacks one class, so no threshold can be chosen.")
+        raise UserError(f"predict.aggregation is {wanted}: validation lacks one class, so no threshold can be chosen.")
     return how, best_threshold(labels, scores)[0], again
 
 
 def recombined(table: pa.Table, how: Aggregation, top_k: int) -> pa.Table:
     """The predictions with each video's score made anew from its frames'."""
-    from dfdetect.inference.scoring import aggregate
-
     scores = [
         score if score is None or not frames else aggregate(np.array(frames), how, top_k)
         for score, frames in zip(

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 from dfdetect.evaluation.caveats import MIN_CLASS_VIDEOS, lines, too_few
-from dfdetect.evaluation.evaluate import judge
+from dfdetect.evaluation.evaluate import evaluate_predictions
 from tests.evaluation.tables import QUICK, random_table, row, table
 
 
 def figures_of(made: pa.Table) -> dict[str, Any]:
-    return judge(made, threshold=0.5, aggregation="mean", params=QUICK, validation=None)
+    return evaluate_predictions(made, threshold=0.5, aggregation="mean", params=QUICK, validation=None)
 
 
 def kinds(made: pa.Table) -> list[str]:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pyarrow as pa
+from sklearn.metrics import roc_auc_score
 
-from dfdetect.config.params import EvaluateParams
+from dfdetect.config.params import RobustnessParams
 from dfdetect.data.av import SequenceIndex, Tables
 from dfdetect.data.images import decode, decode_mask
 from dfdetect.data.index import CropIndex, Pictures, pick
 from dfdetect.data.sampler import evenly
 from dfdetect.errors import UserError
-from dfdetect.evaluation.corruptions import CORRUPTIONS, Corruption, Rgb
-from dfdetect.evaluation.metrics import Figures, Sample, undefined
+from dfdetect.inference.corruptions import CORRUPTIONS, Corruption, Rgb
 from dfdetect.inference.saved_model import Aggregation
 from dfdetect.inference.scoring import Index, Scorer
 from dfdetect.io.tables import write_bytes, write_json
@@ -29,73 +28,91 @@ CLEAN = "clean"
 DIGITS = 6
 
 
-def settings(params: EvaluateParams) -> Iterator[tuple[str, float]]:
+def settings(params: RobustnessParams) -> Iterator[tuple[str, float]]:
     """The kinds and strengths that are asked for, in the order of the params."""
     for kind in CORRUPTIONS:
-        for strength in getattr(params.robustness, kind):
+        for strength in getattr(params, kind):
             yield kind, strength
 
 
+@dataclass(frozen=True)
+class Robustness:
+    """How well a detector ranks corrupted test crops.
+
+    Args:
+        clean: video AUC of the same frames as they are; None if it is undefined.
+        mean_auc_drop: `clean` minus the mean of all others; None if it is undefined.
+        auc: corruption -> strength -> video AUC.
+        undefined: figure and reason of what is None.
+    """
+
+    clean: float | None
+    mean_auc_drop: float | None
+    auc: dict[str, dict[str, float]] = field(default_factory=dict)
+    undefined: list[dict[str, str]] = field(default_factory=list)
+
+
 def robustness(
-    scorer: Scorer, index: Index, params: EvaluateParams, *, how: Aggregation, label: str
-) -> dict[str, Any] | None:
+    scorer: Scorer, index: Index, params: RobustnessParams, *, aggregation: Aggregation, top_k: int, label: str
+) -> Robustness:
     """Score the corrupted crops and compare.
 
     Args:
         scorer: of the detector.
         index: the test split's crops or sequences.
-        params: kinds, strengths, and how many frames of each video are taken.
-        how: how frames make a video's score.
+        params: corruptions, strengths, and how many frames of each video are taken.
+        aggregation, top_k: how a video's score is made of its frames' scores.
         label: of the progress bars.
-    Returns:
-        Plain JSON values: the video AUC of the same frames as they are (`clean`), of each kind and
-        strength, and `mean_auc_drop`: clean minus the mean of all others. None where no kind is asked for.
     """
-    asked = list(settings(params))
-    if not asked:
-        return None
-    few = few_frames(index, params.robustness.frames_per_video)
+    chosen = list(settings(params))
+    if not chosen:
+        return Robustness(None, None, undefined=[_NONE_CHOSEN])
+    few = few_frames(index, params.frames_per_video)
 
-    def auc(corrupted: Index, what: str) -> tuple[float, str]:
-        found = scorer.score(corrupted, aggregation=how, top_k=params.top_k, label=f"{label}: {what}")
-        labels = index.videos.labels
-        kept = [n for n, video in enumerate(found) if video.score is not None and labels[n] >= 0]
-        sample = Sample.of(labels[kept], np.array([found[n].score for n in kept], np.float64))
-        figures = Figures(sample, 0.5, params.bins)
-        return figures.values()["auc"], undefined("auc", figures.cells(), "video")
+    def auc(corrupted: Index, what: str) -> float | None:
+        scored = scorer.score(corrupted, aggregation=aggregation, top_k=top_k, label=f"{label}: {what}")
+        pairs = [(label, video.score) for label, video in zip(index.videos.labels, scored, strict=True)]
+        known = [(label, score) for label, score in pairs if score is not None and label >= 0]
+        if len({label for label, _ in known}) < 2:
+            return None
+        labels, scores = zip(*known, strict=True)
+        return round(float(roc_auc_score(labels, scores)), DIGITS)
 
-    clean, why = auc(few, CLEAN)
-    if np.isnan(clean):
-        return {CLEAN: None, "mean_auc_drop": None, "auc": {}, "undefined": [{"figure": CLEAN, "reason": why}]}
+    clean = auc(few, CLEAN)
+    if clean is None:
+        why = "the scored test videos are of one class"
+        return Robustness(None, None, undefined=[{"figure": name, "reason": why} for name in (CLEAN, "mean_auc_drop")])
     curves: dict[str, dict[str, float]] = {}
-    for kind, strength in asked:
-        value, _ = auc(corrupt(few, CORRUPTIONS[kind], strength), f"{kind} {strength:g}")
-        curves.setdefault(kind, {})[f"{strength:g}"] = round(value, DIGITS)
+    for kind, strength in chosen:
+        value = auc(corrupt(few, CORRUPTIONS[kind], strength), f"{kind} {strength:g}")
+        if value is not None:
+            curves.setdefault(kind, {})[f"{strength:g}"] = value
     drops = [clean - value for curve in curves.values() for value in curve.values()]
-    return {
-        CLEAN: round(clean, DIGITS),
-        "mean_auc_drop": round(float(np.mean(drops)), DIGITS),
-        "auc": curves,
-        "undefined": [],
-    }
+    return Robustness(clean, round(float(np.mean(drops)), DIGITS), curves)
 
 
-def write_robustness(folder: Path, found: dict[str, Any] | None) -> None:
-    """Write robustness.json and plots/robustness.csv; without a measurement the files say that none was asked for."""
+def write_robustness(folder: Path, measured: Robustness) -> None:
+    """Write robustness.json, details/robustness.json and plots/robustness.csv of one dataset.
+
+    Args:
+        folder: metrics/<dataset>.
+        measured: what to write.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, ("corruption", "kind", "strength", "auc"), lineterminator="\n")
     writer.writeheader()
-    if found and found["auc"]:
-        writer.writerow({"corruption": CLEAN, "kind": CLEAN, "strength": 0, "auc": found[CLEAN]})
-        for kind, curve in found["auc"].items():
+    if measured.auc:
+        writer.writerow({"corruption": CLEAN, "kind": CLEAN, "strength": 0, "auc": measured.clean})
+        for kind, curve in measured.auc.items():
             for strength, value in curve.items():
                 row = {"kind": kind, "strength": strength, "auc": value}
                 writer.writerow({"corruption": f"{kind} {strength}", **row})
     write_bytes(folder / "plots" / "robustness.csv", text.getvalue().encode())
-    write_json(folder / "robustness.json", found or {"undefined": [_NOT_ASKED]})
+    write_json(folder / "details" / "robustness.json", asdict(measured))
+    write_json(folder / "robustness.json", {"clean_auc": measured.clean, "mean_auc_drop": measured.mean_auc_drop})
 
 
-_NOT_ASKED = {"figure": "mean_auc_drop", "reason": "params.yaml asks for no corruption under evaluate.robustness"}
+_NONE_CHOSEN = {"figure": "mean_auc_drop", "reason": "params.yaml asks for no corruption under robustness"}
 
 
 def few_frames(index: Index, count: int) -> Index:

@@ -9,13 +9,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from dfdetect.errors import UserError
-from dfdetect.evaluation.evaluate import judge
+from dfdetect.evaluation.evaluate import evaluate_predictions
 from dfdetect.evaluation.predictions import check_scores, select
 from tests.evaluation.tables import QUICK, random_table, row, table
 
 
 def run(made, params=QUICK, validation=None):  # type: ignore[no-untyped-def]
-    figures = judge(made, threshold=0.5, aggregation="mean", params=params, validation=validation)
+    figures = evaluate_predictions(made, threshold=0.5, aggregation="mean", params=params, validation=validation)
     json.dumps(figures, allow_nan=False)  # null, never NaN
     return figures
 
@@ -89,7 +89,7 @@ def test_each_kind_of_fake_is_set_against_all_reals() -> None:
 def test_each_method_under_each_compression_is_set_against_the_reals_under_the_same() -> None:
     rows = [row(f"r{i}{c}", 0, s, compression=c) for i in range(3) for c, s in (("c23", 0.1), ("c40", 0.6))]
     rows += [row(f"f{m}{c}", 1, 0.5, method=m, compression=c) for m in ("swap", "wave") for c in ("c23", "c40")]
-    found = judge(table(*rows), threshold=0.55, aggregation="mean", params=QUICK, validation=None)
+    found = evaluate_predictions(table(*rows), threshold=0.55, aggregation="mean", params=QUICK, validation=None)
     crossed = found["by_method_and_compression"]
     assert {name: each["auc"] for name, each in crossed.items()} == {
         **{"real c23": None, "real c40": None},
@@ -97,7 +97,7 @@ def test_each_method_under_each_compression_is_set_against_the_reals_under_the_s
     }
     assert found["by_method"]["swap"]["auc"] == 0.5
     assert crossed["real c40"]["acc"] == 0.0
-    alone = judge(random_table(), threshold=0.5, aggregation="mean", params=QUICK, validation=None)
+    alone = evaluate_predictions(random_table(), threshold=0.5, aggregation="mean", params=QUICK, validation=None)
     assert "by_method_and_compression" not in alone
 
 

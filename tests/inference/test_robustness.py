@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from dfdetect.config.params import EvaluateParams, RobustnessParams
+from dfdetect.config.params import RobustnessParams
 from dfdetect.data.images import decode, decode_mask
 from dfdetect.data.index import load_videos
-from dfdetect.evaluation.corruptions import CORRUPTIONS, noise, shift
-from dfdetect.evaluation.robustness import corrupt, few_frames, robustness, settings, write_robustness
+from dfdetect.inference.corruptions import CORRUPTIONS, noise, shift
+from dfdetect.inference.robustness import corrupt, few_frames, robustness, settings, write_robustness
 from dfdetect.inference.scoring import Scorer, load_index
 from tests.evaluation.bundles import make_detector, make_info
 from tests.synthetic_clips import clips, write_dataset, write_faces, write_sequences
@@ -65,7 +66,7 @@ def test_every_param_is_a_kind_and_every_kind_a_param() -> None:
     assert set(RobustnessParams.model_fields) - {"frames_per_video"} == set(CORRUPTIONS)
     with pytest.raises(ValidationError):
         RobustnessParams(jpeg=[0])
-    params = EvaluateParams(robustness=RobustnessParams(blur=[1, 2], jpeg=[50]))
+    params = RobustnessParams(blur=[1, 2], jpeg=[50])
     assert list(settings(params)) == [("jpeg", 50), ("blur", 1), ("blur", 2)]
 
 
@@ -117,13 +118,15 @@ def test_what_is_measured(folder: Path, tmp_path: Path, name: str) -> None:
     scorer = Scorer(detector, info, device="cpu")
     index = load_index(folder, load_videos(folder, info.target, {"test"}), info)
     asked = RobustnessParams(frames_per_video=1, jpeg=[20], blur=[4.0])
-    found = robustness(scorer, index, EvaluateParams(robustness=asked), how="mean", label="made")
-    assert found is not None
-    assert list(found["auc"]) == ["jpeg", "blur"]
-    values = [found["auc"]["jpeg"]["20"], found["auc"]["blur"]["4"]]
-    assert found["mean_auc_drop"] == pytest.approx(found["clean"] - np.mean(values), abs=1e-6)
-    write_robustness(tmp_path, found)
-    assert json.loads((tmp_path / "robustness.json").read_text()) == found
+    measured = robustness(scorer, index, asked, aggregation="mean", top_k=5, label="made")
+    assert list(measured.auc) == ["jpeg", "blur"]
+    values = [measured.auc["jpeg"]["20"], measured.auc["blur"]["4"]]
+    assert measured.clean is not None
+    assert measured.mean_auc_drop == pytest.approx(measured.clean - np.mean(values), abs=1e-6)
+    write_robustness(tmp_path, measured)
+    assert json.loads((tmp_path / "details/robustness.json").read_text()) == asdict(measured)
+    headline = {"clean_auc": measured.clean, "mean_auc_drop": measured.mean_auc_drop}
+    assert json.loads((tmp_path / "robustness.json").read_text()) == headline
     lines = (tmp_path / "plots" / "robustness.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["corruption", "clean", "jpeg 20", "blur 4"]
 
@@ -132,9 +135,10 @@ def test_nothing_asked_is_nothing_done_and_said(folder: Path, tmp_path: Path) ->
     info = make_info(make_detector("xception"))
     scorer = Scorer(make_detector("xception"), info, device="cpu")
     index = load_index(folder, load_videos(folder, info.target, {"test"}), info)
-    assert robustness(scorer, index, EvaluateParams(), how="mean", label="made") is None
-    write_robustness(tmp_path, None)
-    assert "asks for no corruption" in (tmp_path / "robustness.json").read_text()
+    measured = robustness(scorer, index, RobustnessParams(), aggregation="mean", top_k=5, label="made")
+    assert (measured.clean, measured.mean_auc_drop, measured.auc) == (None, None, {})
+    write_robustness(tmp_path, measured)
+    assert "asks for no corruption" in (tmp_path / "details/robustness.json").read_text()
 
 
 def test_one_class_has_a_reason(tmp_path: Path) -> None:
@@ -142,7 +146,6 @@ def test_one_class_has_a_reason(tmp_path: Path) -> None:
     info = make_info(make_detector("xception"))
     scorer = Scorer(make_detector("xception"), info, device="cpu")
     index = load_index(tmp_path, load_videos(tmp_path, info.target, {"test"}), info)
-    params = EvaluateParams(robustness=RobustnessParams(jpeg=[50]))
-    found = robustness(scorer, index, params, how="mean", label="made")
-    assert found is not None
-    assert found["undefined"] == [{"figure": "clean", "reason": "there is no fake video"}]
+    measured = robustness(scorer, index, RobustnessParams(jpeg=[50]), aggregation="mean", top_k=5, label="made")
+    assert measured.clean is None
+    assert measured.undefined[0] == {"figure": "clean", "reason": "the scored test videos are of one class"}

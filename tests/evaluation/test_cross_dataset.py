@@ -7,12 +7,12 @@ import json
 import pytest
 
 from dfdetect.evaluation.cross_dataset import cross_dataset
-from dfdetect.evaluation.evaluate import judge
+from dfdetect.evaluation.evaluate import evaluate_predictions
 from tests.evaluation.tables import QUICK, random_table, row, table
 
 
 def judged(made):  # type: ignore[no-untyped-def]
-    return judge(made, threshold=0.5, aggregation="mean", params=QUICK, validation=None)
+    return evaluate_predictions(made, threshold=0.5, aggregation="mean", params=QUICK, validation=None)
 
 
 def test_drop_is_against_the_own_dataset() -> None:
