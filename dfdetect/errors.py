@@ -19,6 +19,10 @@ class UserError(Exception):
     """Something the user can mend: names the file or key, the value and the remedy; shown without a traceback."""
 
 
+class FetchError(Exception):
+    """A file cannot be fetched; the message says why, without the URL."""
+
+
 class MediaError(Exception):
     """One media file cannot be used; ends as a ledger row.
 

@@ -138,6 +138,7 @@ class DatasetParams(Strict):
     source: Annotated[Source, Field(discriminator="kind")]
     compression: str | None = None  # faceforensics: c0 (or raw), c23, c40; null: every one that is there
     methods: list[str] | None = None  # faceforensics: which manipulations; null: every one that is there
+    frame_folders: bool | None = None  # folder: numbered images in a folder are one video; null: as folder.py says
     detector: FaceDetector | None = None  # overrides faces.detector
     cropped: bool = False  # the images are face crops already: no detection
     max_failed_share: Share = 0.5  # of files that cannot be probed

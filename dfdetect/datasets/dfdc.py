@@ -1,19 +1,18 @@
 """DFDC: training parts with a metadata.json each, a test set with labels.csv, and Kaggle's test videos without labels.
 
 The unit of a split is the original: a fake goes where its original goes. Who is seen is not published, so `identity` is
-null. A fake may be fake in its voice alone and the lists do not say which: `visual_label` equals `label`.
+null. A fake may be fake only in its voice and the lists do not say which: `visual_label` equals `label`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dfdetect.datasets.layout import Clip, Index, OfficialPart, noted
-from dfdetect.datasets.lists import Lookup, read_csv, read_json_file, stop_on_conflicts
-from dfdetect.datasets.tree import Tree, is_video, stored, walk
+from dfdetect.datasets.lists import Lookup, fold, read_csv, read_json_file, stop_on_conflicts
+from dfdetect.datasets.tree import Tree, stored
 from dfdetect.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,14 +42,14 @@ class _Entry:
 
 @dataclass
 class _Lists:
+    videos: Lookup
     entries: dict[str, _Entry] = field(default_factory=dict)  # by path on disk
-    files: list[str] = field(default_factory=list)  # the lists themselves
     missing: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
     absent_originals: set[str] = field(default_factory=set)
 
 
-def index(root: Path, _entry: DatasetParams, /) -> Index:
+def index(tree: Tree, _entry: DatasetParams, /) -> Index:
     """List the clips of a DFDC tree.
 
     A video that a metadata.json lists is training data, one that labels.csv lists is the official test; any other gets
@@ -60,18 +59,23 @@ def index(root: Path, _entry: DatasetParams, /) -> Index:
     Raises:
         UserError: no list and no video, a label that is neither REAL nor FAKE, or lists that contradict each other.
     """
-    tree = walk(root)
-    lists = _Lists()
-    videos = Lookup(tree.videos)
-    for path in tree.files:
-        if path.rpartition("/")[2].casefold() == METADATA:
-            _read_metadata(tree, path, videos, lists)
-    for path in tree.files:
-        if path.rpartition("/")[2].casefold() == LABELS:
-            _read_labels(tree, path, videos, lists)
-    dropped = _sample_copies(lists)
-    clips = [_clip(path, lists.entries.get(path)) for path in tree.videos if path not in dropped]
-    return Index(clips, _notes(tree, lists, dropped))
+    lists = _Lists(Lookup(tree.videos))
+    found = {name: [p for p in tree.files if fold(p.rpartition("/")[2]) == name] for name in (METADATA, LABELS)}
+    for path in found[METADATA]:
+        _read_metadata(tree.root / path, path[: -len(METADATA)], lists)
+    for path in found[LABELS]:
+        _read_labels(tree.root / path, path[: -len(LABELS)], lists)
+    in_parts = {path.rpartition("/")[2] for path in lists.entries if _SAMPLE not in path.split("/")}
+    copies = {p for p in lists.entries if _SAMPLE in p.split("/") and p.rpartition("/")[2] in in_parts}
+    notes = {
+        "missing": noted(lists.missing),
+        "list_duplicates": noted(lists.repeated),
+        "duplicates": noted(copies),
+        "unlabelled": noted(path for path in tree.videos if path not in lists.entries),
+        "absent_originals": noted(lists.absent_originals),
+    }
+    clips = [_clip(path, lists.entries.get(path)) for path in tree.videos if path not in copies]
+    return Index(clips, notes, lists=[*found[METADATA], *found[LABELS]], counted=copies)
 
 
 def _clip(path: str, said: _Entry | None) -> Clip:
@@ -88,16 +92,13 @@ def _clip(path: str, said: _Entry | None) -> Clip:
     )
 
 
-def _read_metadata(tree: Tree, place: str, videos: Lookup, lists: _Lists) -> None:
-    """One metadata.json: the files beside it. One without any label (the test set has such a one) is no list."""
-    path = tree.root / place
+def _read_metadata(path: Path, beside: str, lists: _Lists) -> None:
+    """One metadata.json: the files beside it. One without any label (the test set has such a one) says nothing."""
     content = read_json_file(path)
     if not isinstance(content, dict) or not all(isinstance(said, dict) for said in content.values()):
-        raise UserError(f"{stored(str(path))} is no DFDC list: it must map each file's name to its label.")
+        raise UserError(f"{stored(str(path))} is not a DFDC list: it must map each file's name to its label.")
     if not any("label" in said for said in content.values()):
         return
-    lists.files.append(place)
-    beside = place[: -len(METADATA)]
     conflicts = []
     for name, said in content.items():
         label = _LABELS.get(str(said.get("label")).upper())
@@ -108,42 +109,33 @@ def _read_metadata(tree: Tree, place: str, videos: Lookup, lists: _Lists) -> Non
             )
         if label == 0 and original not in (None, name):
             conflicts.append(f"{stored(name)} is REAL and has an original, {stored(original)}")
-        found = videos.find(beside + name)
+        found = lists.videos.find(beside + name)
         if found is None:
             lists.missing.append(beside + name)
-        else:
-            lists.entries[found] = _Entry(label, "train", _original(beside, original, videos, lists) if label else None)
+            continue
+        source = None
+        if label and original:  # one that is not there keeps its name, since its fakes still belong together
+            source = lists.videos.find(beside + original) or beside + original
+            if source not in lists.videos:
+                lists.absent_originals.add(source)
+        lists.entries[found] = _Entry(label, "train", source)
     stop_on_conflicts(path, conflicts, "A real video has no original; fetch the file again.")
 
 
-def _original(beside: str, name: str | None, videos: Lookup, lists: _Lists) -> str | None:
-    """Where a fake's original is; one that is not there keeps its name, since its fakes still belong together."""
-    if name is None:
-        return None
-    found = videos.find(beside + name)
-    if found is None:
-        lists.absent_originals.add(beside + name)
-    return found or beside + name
-
-
-def _read_labels(tree: Tree, place: str, videos: Lookup, lists: _Lists) -> None:
+def _read_labels(path: Path, beside: str, lists: _Lists) -> None:
     """One labels.csv (filename,label; 1 is fake): files beside it or in a folder below."""
-    path = tree.root / place
-    beside = place[: -len(LABELS)]
-    below = Lookup(path for path in tree.videos if path.startswith(beside))
-    by_name = {path.rpartition("/")[2].casefold(): path for path in reversed(below.paths)}
+    by_name = {fold(p.rpartition("/")[2]): p for p in reversed(lists.videos.paths) if p.startswith(beside)}
     rows = list(read_csv(path))
     if not rows or [cell.casefold() for cell in rows[0][1][:2]] != ["filename", "label"]:
         raise UserError(f"{stored(str(path))}, line 1: the header must be `filename,label`.")
-    lists.files.append(place)
     conflicts = []
     for line, cells in rows[1:]:
         if len(cells) < 2 or cells[1] not in {"0", "1"}:
             raise UserError(
-                f"{stored(str(path))}, line {line}: `{stored(','.join(cells))}` is no `filename,0` or `,1`."
+                f"{stored(str(path))}, line {line}: `{stored(','.join(cells))}` is not `filename,0` or `filename,1`."
             )
         name, label = cells[0], int(cells[1])
-        found = videos.find(beside + name) or by_name.get(name.casefold())
+        found = lists.videos.find(beside + name) or by_name.get(fold(name))
         if found is None:
             lists.missing.append(beside + name)
             continue
@@ -154,22 +146,3 @@ def _read_labels(tree: Tree, place: str, videos: Lookup, lists: _Lists) -> None:
             lists.repeated.append(found)
         lists.entries[found] = _Entry(label, "test", before.original if before else None)
     stop_on_conflicts(path, conflicts, "Here 1 means fake and 0 real.")
-
-
-def _sample_copies(lists: _Lists) -> set[str]:
-    """The videos of train_sample_videos/ that a training part holds as well."""
-    in_parts = {path.rpartition("/")[2] for path in lists.entries if _SAMPLE not in path.split("/")}
-    return {path for path in lists.entries if _SAMPLE in path.split("/") and path.rpartition("/")[2] in in_parts}
-
-
-def _notes(tree: Tree, lists: _Lists, dropped: Iterable[str]) -> dict[str, Any]:
-    own = {METADATA, LABELS, "sample_submission.csv"}
-    return {
-        "lists": noted(lists.files),
-        "missing": noted(lists.missing),
-        "list_duplicates": noted(lists.repeated),
-        "duplicates": noted(dropped),
-        "unlabelled": noted(path for path in tree.videos if path not in lists.entries),
-        "absent_originals": noted(lists.absent_originals),
-        "ignored": noted(p for p in tree.files if not is_video(p) and p.rpartition("/")[2].casefold() not in own),
-    }

@@ -1,7 +1,7 @@
 """FaceForensics++: originals from YouTube (and actors), manipulations by method and compression, splits as pairs.
 
 Official: original_sequences/<youtube or actors>/<compression>/videos/, manipulated_sequences/<method>/<compression>/
-videos/ and splits/{train,val,test}.json. Flat: real/ (or original/) and one folder a method. A manipulation is named
+videos/ and splits/{train,val,test}.json. Flat: real/ (or original/) and one folder per method. A manipulation is named
 target_source; a pair [a, b] of the lists gives a_b and b_a. The clips have no sound.
 """
 
@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dfdetect.datasets.layout import Clip, Index, OfficialPart, noted
+from dfdetect.datasets.layout import Clip, Index, OfficialPart, not_found, noted
 from dfdetect.datasets.lists import read_json_file, stop_on_conflicts
-from dfdetect.datasets.tree import Tree, find_base, is_video, stem, stored, walk
+from dfdetect.datasets.tree import Tree, find_base, stem, stored
 from dfdetect.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,6 +45,7 @@ OFFICIAL = tuple(
 
 _FLAT_REAL = frozenset({"real", "original", "originals", "youtube"})
 _BY_FOLDED = {name.casefold(): name for name in (*METHODS, *ORIGINALS)}
+_UNLISTED = ("actors", ACTORS_METHOD)  # the split lists name only YouTube's videos
 _PAIR = re.compile(r"(\d{3})_(\d{3})")
 _ACTORS = re.compile(r"(\d{2})(?:_(\d{2}))?__(.+)")
 
@@ -58,11 +58,10 @@ class _File:
     part: str  # youtube, actors, or a method
     compression: str | None
 
-
-@dataclass
-class _Lists:
-    split: dict[str, str] = field(default_factory=dict)  # "071" and "071_054" -> split
-    found: list[str] = field(default_factory=list)
+    @property
+    def place(self) -> str:
+        """Its part of the set, for people."""
+        return "/".join(filter(None, (self.part, self.compression)))
 
 
 def people(name: str) -> tuple[str | None, str | None]:
@@ -74,7 +73,7 @@ def people(name: str) -> tuple[str | None, str | None]:
     return (name if re.fullmatch(r"\d{3}", name) else None), None
 
 
-def index(root: Path, entry: DatasetParams, /) -> Index:
+def index(tree: Tree, entry: DatasetParams, /) -> Index:
     """List the clips of the selected methods and compression.
 
     `entry.methods` null takes every method that is there; originals of actors come with DeepFakeDetection. The unit of
@@ -83,27 +82,34 @@ def index(root: Path, entry: DatasetParams, /) -> Index:
     Raises:
         UserError: an unknown method or compression, nothing selected, or split lists that contradict each other.
     """
-    tree = walk(root)
     base, files = _classify(tree)
     if not files:
-        found = ", ".join(tree.names_at_root()[:20]) or "nothing"
-        raise UserError(f"{stored(str(root))} holds no videos of FaceForensics++ ({HOLDS}); it holds {found}.")
-    parts = _selected_parts(entry, {file.part for file in files})
-    compression = _selected_compression(entry)
+        raise not_found(tree, f"no videos of FaceForensics++ ({HOLDS})")
+    parts = {file.part for file in files} if entry.methods is None else _with_originals(entry.methods)
+    compression = entry.compression and COMPRESSIONS.get(entry.compression.casefold())
+    if compression is None and entry.compression is not None:
+        known = ", ".join(COMPRESSIONS)
+        raise UserError(f"params.yaml: FaceForensics++ has no compression `{entry.compression}`; it has {known}.")
     # A flat tree does not say its compression: it has the one that the params name.
     files = [replace(file, compression=file.compression or compression) for file in files]
     chosen = [file for file in files if file.part in parts and compression in (None, file.compression)]
     if not chosen:
-        there = sorted({f"{file.part} {file.compression or ''}".strip() for file in files})
-        raise UserError(
-            f"{stored(str(root))} holds nothing of the methods and compression asked for; there is {there}."
-        )
-    lists = _read_lists(tree)
+        there = ", ".join(sorted({file.place for file in files}))
+        root = stored(str(tree.root))
+        raise UserError(f"{root} holds nothing of the methods and compression asked for; there is {there}.")
+    lists = [place for place in tree.files if _split_of(place)]
+    splits = _read_splits(tree, lists)
     originals = {
         (stem(file.path), file.compression): stored(file.path[len(base) :]) for file in chosen if file.part in ORIGINALS
     }
-    clips = [_clip(file, base, lists, originals) for file in chosen]
-    return Index(clips, _notes(files, chosen, lists, parts, tree))
+    left_out = set(files) - set(chosen)
+    notes = {
+        "not_selected": dict(sorted(Counter(file.place for file in left_out).items())),
+        "absent_parts": sorted(parts - {file.part for file in chosen}),
+        **(_against_lists(chosen, splits) if splits else {}),
+    }
+    clips = [_clip(file, base, splits, originals) for file in chosen]
+    return Index(clips, notes, lists=lists, counted={file.path for file in left_out})
 
 
 def _classify(tree: Tree) -> tuple[str, list[_File]]:
@@ -113,12 +119,8 @@ def _classify(tree: Tree) -> tuple[str, list[_File]]:
     if base is None:
         return "", []
     place = _flat_place if sequences is None else _official_place
-    found = []
-    for path in tree.videos:
-        where = place(path[len(base) :].split("/")) if path.startswith(base) else None
-        if where is not None:
-            found.append(_File(path, *where))
-    return base, found
+    found = [(path, place(path[len(base) :].split("/"))) for path in tree.videos if path.startswith(base)]
+    return base, [_File(path, *where) for path, where in found if where]
 
 
 def _official_place(parts: list[str]) -> tuple[str, str] | None:
@@ -139,13 +141,11 @@ def _flat_place(parts: list[str]) -> tuple[str, str | None] | None:
     return (part, compression) if part else None
 
 
-def _selected_parts(entry: DatasetParams, there: set[str]) -> set[str]:
-    if entry.methods is None:
-        return there
+def _with_originals(names: Iterable[str]) -> set[str]:
+    """The parts that the params' methods stand for, letter case aside."""
     methods = set()
-    for name in entry.methods:
-        known = _BY_FOLDED.get(name.casefold())
-        if known not in METHODS:
+    for name in names:
+        if (known := _BY_FOLDED.get(name.casefold())) not in METHODS:
             raise UserError(f"params.yaml: FaceForensics++ has no method `{name}`; it has {', '.join(METHODS)}.")
         methods.add(known)
     actors = {"actors"} if ACTORS_METHOD in methods else set()
@@ -153,16 +153,7 @@ def _selected_parts(entry: DatasetParams, there: set[str]) -> set[str]:
     return methods | actors | youtube
 
 
-def _selected_compression(entry: DatasetParams) -> str | None:
-    if entry.compression is None:
-        return None
-    if entry.compression.casefold() not in COMPRESSIONS:
-        known = ", ".join(COMPRESSIONS)
-        raise UserError(f"params.yaml: FaceForensics++ has no compression `{entry.compression}`; it has {known}.")
-    return COMPRESSIONS[entry.compression.casefold()]
-
-
-def _clip(file: _File, base: str, lists: _Lists, originals: dict[tuple[str, str | None], str]) -> Clip:
+def _clip(file: _File, base: str, splits: dict[str, str], originals: dict[tuple[str, str | None], str]) -> Clip:
     name = stem(file.path)
     label = int(file.part in METHODS)
     identity, source_identity = people(name)
@@ -177,7 +168,7 @@ def _clip(file: _File, base: str, lists: _Lists, originals: dict[tuple[str, str 
         identity=identity,
         source_identity=source_identity,
         original_id=originals.get((original_name(name), file.compression)) if label else None,
-        official_split=lists.split.get(name) if file.part not in ("actors", ACTORS_METHOD) else None,
+        official_split=splits.get(name) if file.part not in _UNLISTED else None,
     )
 
 
@@ -188,58 +179,42 @@ def original_name(name: str) -> str:
     return name.split("_", 1)[0]
 
 
-def _read_lists(tree: Tree) -> _Lists:
-    """train.json, val.json and test.json, in splits/ or where the tree starts; what is not there is not known."""
-    lists = _Lists()
-    for place in tree.files:
-        folder, _, file = place.rpartition("/")
-        name = file.removesuffix(".json")
-        if file.endswith(".json") and name in ("train", "val", "test") and folder.count("/") <= 2:
-            _read_pairs(tree.root / place, name, lists)
-            lists.found.append(place)
-    return lists
+def _split_of(place: str) -> str | None:
+    """The split that a file lists: train.json, val.json and test.json, in splits/ or where the tree starts."""
+    folder, _, file = place.rpartition("/")
+    name, _, kind = file.casefold().rpartition(".")
+    return name if kind == "json" and name in _SPLIT and folder.count("/") <= 2 else None
 
 
-def _read_pairs(path: Path, split: str, lists: _Lists) -> None:
-    content = read_json_file(path)
-    conflicts = []
-    if not isinstance(content, list):
-        raise UserError(f"{stored(str(path))} is no split list: it must be a list of pairs of video numbers.")
-    for number, pair in enumerate(content, 1):
-        if not isinstance(pair, list) or len(pair) != 2 or not all(str(name).isdigit() for name in pair):
-            raise UserError(f"{stored(str(path))}, pair {number}: {pair!r} is no pair of video numbers.")
-        first, second = (str(name).zfill(3) for name in pair)
-        for name in (first, second, f"{first}_{second}", f"{second}_{first}"):
-            before = lists.split.setdefault(name, split)
-            if before != split:
-                conflicts.append(f"pair {number}: {name} is in {before}.json too")
-    stop_on_conflicts(path, conflicts, "A video belongs to one split; fetch the official lists again.")
+def _read_splits(tree: Tree, lists: Iterable[str]) -> dict[str, str]:
+    """The lists' pairs as "071" -> split and "071_054" -> split."""
+    splits: dict[str, str] = {}
+    for place in lists:
+        path, split = tree.root / place, str(_split_of(place))
+        content = read_json_file(path)
+        conflicts = []
+        if not isinstance(content, list):
+            raise UserError(f"{stored(str(path))} is not a split list: it must be a list of pairs of video numbers.")
+        for number, pair in enumerate(content, 1):
+            if not isinstance(pair, list) or len(pair) != 2 or not all(str(name).isdigit() for name in pair):
+                raise UserError(f"{stored(str(path))}, pair {number}: {pair!r} is not a pair of video numbers.")
+            first, second = (str(name).zfill(3) for name in pair)
+            for name in (first, second, f"{first}_{second}", f"{second}_{first}"):
+                if (before := splits.setdefault(name, split)) != split:
+                    conflicts.append(f"pair {number}: {name} is in {before}.json too")
+        stop_on_conflicts(path, conflicts, "A video belongs to one split; fetch the official lists again.")
+    return splits
 
 
-def _notes(files: list[_File], chosen: list[_File], lists: _Lists, asked: set[str], tree: Tree) -> dict[str, Any]:
-    selected = set(chosen)
-    notes: dict[str, Any] = {
-        "lists": noted(lists.found),
-        "not_selected": _by_part(file for file in files if file not in selected),
-        "absent_parts": sorted(asked - {file.part for file in chosen}),
-    }
-    if lists.split:
-        there: dict[tuple[str, str | None], set[str]] = defaultdict(set)
-        for file in chosen:
-            there[file.part, file.compression].add(stem(file.path))
-        missing, extra = [], []
-        for (part, compression), names in sorted(there.items(), key=str):
-            if part not in ("actors", ACTORS_METHOD):
-                expected = {name for name in lists.split if ("_" in name) == (part in METHODS)}
-                place = "/".join(filter(None, (part, compression)))
-                missing += [f"{place}/{name}" for name in expected - names]
-                extra += [f"{place}/{name}" for name in names - expected]
-        notes |= {"missing": noted(missing), "extra": noted(extra)}
-    notes["outside"] = noted(set(tree.videos) - {file.path for file in files})
-    lists_files = set(lists.found)
-    notes["ignored"] = noted(path for path in tree.files if not is_video(path) and path not in lists_files)
-    return notes
-
-
-def _by_part(files: Iterable[_File]) -> dict[str, int]:
-    return dict(sorted(Counter("/".join(filter(None, (file.part, file.compression))) for file in files).items()))
+def _against_lists(chosen: list[_File], splits: Mapping[str, str]) -> dict[str, Any]:
+    """What the split lists name and the disk lacks, and the other way round, in each part that is there."""
+    there: dict[tuple[str, bool], set[str]] = defaultdict(set)
+    for file in chosen:
+        if file.part not in _UNLISTED:
+            there[file.place, file.part in METHODS].add(stem(file.path))
+    missing, extra = [], []
+    for (place, made), names in there.items():
+        expected = {name for name in splits if ("_" in name) == made}
+        missing += [f"{place}/{name}" for name in expected - names]
+        extra += [f"{place}/{name}" for name in names - expected]
+    return {"missing": noted(missing), "extra": noted(extra)}

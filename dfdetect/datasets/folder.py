@@ -1,17 +1,20 @@
-"""One's own videos or images under class folders: real/ and fake/, alone or inside train/, val/, test/ (any case).
+"""One's own videos or images under class folders: real/ and fake/, alone, inside train/, val/, test/ or around them.
 
-An image is a video of one frame. Folders inside a class folder are allowed; for fakes the first one names the method.
+Letter case does not matter. An image is a video of one frame; a folder of numbered images below a class folder is one
+video (see _frame_folders). Other folders inside a class folder are allowed; for fakes the first one names the method.
 File names may tell originals and people (dfdetect/datasets/names.py).
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dfdetect.datasets.layout import Clip, Index, noted
+from dfdetect.datasets.layout import LISTED, Clip, Index, not_found, noted
 from dfdetect.datasets.names import with_origins
-from dfdetect.datasets.tree import Tree, is_image, is_video, stored, walk
+from dfdetect.datasets.tree import Tree, find_base, is_image, is_video, stem, stored
 from dfdetect.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 NAMES_TELL = True
 HOLDS = "real/ and fake/, or train/, val/ and test/ with real/ and fake/ in each"
+SELECTS = ("frame_folders",)
 
 CLASSES = {"real": 0, "fake": 1}
 SPLITS = {
@@ -26,9 +30,19 @@ SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+_NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")  # the last number of a name
 
 
-def index(root: Path, _entry: DatasetParams, /) -> Index:
+@dataclass(frozen=True)
+class _Place:
+    """What the folders of a file say: its split, its class, and the folders inside these."""
+
+    split: str | None
+    category: str
+    inner: tuple[str, ...]
+
+
+def index(tree: Tree, entry: DatasetParams, /) -> Index:
     """List the videos and images under the class folders.
 
     `category` is the class (real, fake); `method` is `real`, or the first folder inside fake/. The split folders are
@@ -37,59 +51,90 @@ def index(root: Path, _entry: DatasetParams, /) -> Index:
     Raises:
         UserError: a folder that holds media is neither a class nor a split; the message lists what was found.
     """
-    tree = walk(root)
-    media = [path for path in tree.files if is_video(path) or is_image(path)]
-    clips, outside, strange = [], [], set()
-    inner: dict[str, str] = {}
-    for path in media:
-        folders = path.split("/")[:-1]
-        place = _place(folders)
-        if place is not None:
-            clips.append(_clip(path, folders, *place))
-            inner[path] = "/".join(path.split("/")[place[2] :])
-        elif folders:
-            strange.add("/".join(folders[: 1 + (folders[0].casefold() in SPLITS)]))
-        else:
-            outside.append(path)
-    if strange or not clips:
-        raise UserError(_what_is_wrong(tree, strange))
-    labels = {clip.label for clip in clips}
+    base = find_base(tree, lambda name: name.casefold() in {*CLASSES, *SPLITS}) or ""
+    found: dict[str, _Place] = {}
+    strange = set()
+    for path in tree.files:
+        folders = path.removeprefix(base).split("/")[:-1]
+        if (is_video(path) or is_image(path)) and folders:
+            place = _place(folders) if path.startswith(base) else None
+            if place:
+                found[path] = place
+            else:
+                strange.add("/".join(path.split("/")[: base.count("/") + 1 + (folders[0].casefold() in SPLITS)]))
+    if strange or not found:
+        raise _what_is_wrong(tree, strange)
+    frames, loose = _frame_folders(found, entry.frame_folders)
+    clips = {path: place for path, place in found.items() if path.rpartition("/")[0] not in frames}
+    clips |= {path: replace(place, inner=place.inner[:-1]) for path, place in frames.items()}
+    labels = {place.category for place in found.values()}
     notes = {
-        "absent_parts": [name for name, label in CLASSES.items() if label not in labels],
-        "images": sum(is_image(clip.path) for clip in clips),
-        "outside": noted(outside),
-        "ignored": noted(set(tree.files) - set(media)),
+        "absent_parts": [name for name in CLASSES if name not in labels],
+        "images": sum(is_image(path) for path in clips if path not in frames),
+        "frame_folders": noted(frames),
+        "loose_frames": noted(loose),
     }
-    return Index(with_origins(clips, inner), notes)
+    listed = [_clip(path, path[len(base) :], place) for path, place in clips.items()]
+    inner = {path: "/".join([*place.inner, path.rpartition("/")[2]]) for path, place in clips.items()}
+    return Index(with_origins(listed, inner), notes)
 
 
-def _place(folders: list[str]) -> tuple[str | None, str, int] | None:
-    """The official split, the class and the number of folders that say so; None where no class folder is."""
-    if folders and folders[0].casefold() in CLASSES:
-        return None, folders[0].casefold(), 1
-    if len(folders) > 1 and folders[0].casefold() in SPLITS and folders[1].casefold() in CLASSES:
-        return SPLITS[folders[0].casefold()], folders[1].casefold(), 2
-    return None
+def _place(folders: list[str]) -> _Place | None:
+    """The split and the class, whichever comes first, or a method between them; None without a class folder."""
+    splits = [level for level, name in enumerate(folders[:3]) if name.casefold() in SPLITS]
+    inner = [name for level, name in enumerate(folders) if level not in splits]
+    if len(splits) > 1 or not inner or inner[0].casefold() not in CLASSES:
+        return None
+    split = SPLITS[folders[splits[0]].casefold()] if splits else None
+    return _Place(split, inner[0].casefold(), tuple(inner[1:]))
 
 
-def _clip(path: str, folders: list[str], split: str | None, name: str, depth: int) -> Clip:
-    label = CLASSES[name]
-    inner = stored(folders[depth]) if len(folders) > depth else None
+def _frame_folders(found: dict[str, _Place], wanted: bool | None) -> tuple[dict[str, _Place], list[str]]:
+    """The folders that hold the frames of one video each: images that differ in a number only, below a class folder.
+
+    Unrelated images can be numbered, too. Unless the params say which they are, they are taken for frames where every
+    image is in such a folder: those who collect single images have some directly in real/ or fake/.
+
+    Returns:
+        Folder -> its place, and the folders that might be such and are not taken for it.
+    """
+    images: dict[str, list[str]] = defaultdict(list)
+    for path in found:
+        images[path.rpartition("/")[0]].append(path)
+    numbered = {
+        folder: found[paths[0]] for folder, paths in images.items() if found[paths[0]].inner and _numbered(paths)
+    }
+    if all(len(images[folder]) == 1 for folder in numbered):
+        return {}, []
+    every = all(folder in numbered for folder, paths in images.items() if any(map(is_image, paths)))
+    return (numbered, []) if (every if wanted is None else wanted) else ({}, list(numbered))
+
+
+def _numbered(paths: list[str]) -> bool:
+    """Whether these are images whose names differ in one number only, such as frame_0998.png to frame_1000.png."""
+    names = [_NUMBERED.fullmatch(stem(path)) if is_image(path) else None for path in paths]
+    parts = [(name[1], name[3]) for name in names if name]
+    return len({int(name[2]) for name in names if name}) == len(paths) and len(set(parts)) == 1
+
+
+def _clip(path: str, short: str, place: _Place) -> Clip:
+    label = CLASSES[place.category]
+    method = stored(place.inner[0]) if place.inner else None
     return Clip(
         path=path,
-        video_id=stored(path),
+        video_id=stored(short),
         label=label,
         visual_label=label,
-        category=name,
-        method=inner if label else "real",
-        official_split=split,
+        category=place.category,
+        method=method if label else "real",
+        official_split=place.split,
     )
 
 
-def _what_is_wrong(tree: Tree, strange: set[str]) -> str:
+def _what_is_wrong(tree: Tree, strange: set[str]) -> UserError:
+    if not strange:
+        said = not_found(tree, "no videos or images in class folders")
+        return UserError(f"{said} Layout `folder` expects {HOLDS}.")
+    found = ", ".join(f"{stored(name)}/" for name in sorted(strange)[:LISTED])
     root = stored(str(tree.root))
-    if strange:
-        found = ", ".join(f"{stored(name)}/" for name in sorted(strange)[:20])
-        return f"{root}: unknown class folders {found}. Layout `folder` expects {HOLDS}: rename or move them."
-    found = ", ".join(tree.names_at_root()[:20]) or "nothing"
-    return f"{root} holds no videos or images in class folders; it holds {found}. Layout `folder` expects {HOLDS}."
+    return UserError(f"{root}: unknown class folders {found}. Layout `folder` expects {HOLDS}: rename or move them.")

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, cast
 
-from dfdetect.datasets.layout import Index, OfficialPart
-from dfdetect.datasets.tree import stored
+from dfdetect.datasets.layout import OPTIONAL, Index, OfficialPart, noted
+from dfdetect.datasets.tree import ARCHIVE_SUFFIXES, Tree, is_video, path_key, stored, suffix, walk
 from dfdetect.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ class Layout(Protocol):
 
     HOLDS: str
 
-    def index(self, root: Path, entry: DatasetParams, /) -> Index:
-        """List the dataset under `root`."""
+    def index(self, tree: Tree, entry: DatasetParams, /) -> Index:
+        """List the dataset in a tree."""
         ...
 
 
@@ -32,13 +32,9 @@ class Layout(Protocol):
 def layouts() -> Mapping[str, Layout]:
     """Every layout by name: the modules of this folder that have an `index` function."""
     package = importlib.import_module("dfdetect.datasets")
-    found: dict[str, Layout] = {}
-    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda item: item.name):
-        if not module.ispkg:
-            loaded = importlib.import_module(f"{package.__name__}.{module.name}")
-            if hasattr(loaded, "index"):
-                found[module.name] = cast(Layout, loaded)
-    return MappingProxyType(found)
+    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.ispkg)
+    modules = {name: importlib.import_module(f"{package.__name__}.{name}") for name in names}
+    return MappingProxyType({name: cast(Layout, found) for name, found in modules.items() if hasattr(found, "index")})
 
 
 def get(name: str, where: str = "params.yaml") -> Layout:
@@ -60,10 +56,10 @@ def check(dataset: str, entry: DatasetParams) -> None:
     """Whether the layout exists and obeys the entry's settings.
 
     Raises:
-        UserError: there is no such layout, or `methods` or `compression` would have no effect in it.
+        UserError: there is no such layout, or a setting would have no effect in it.
     """
     selects = getattr(get(entry.layout, f"params.yaml, datasets.{dataset}.layout"), "SELECTS", ())
-    for name in ("methods", "compression"):
+    for name in OPTIONAL:
         if getattr(entry, name) is not None and name not in selects:
             able = ", ".join(each for each, layout in layouts().items() if name in getattr(layout, "SELECTS", ()))
             raise UserError(
@@ -85,16 +81,18 @@ def names_tell(name: str) -> bool:
 def build_index(dataset: str, entry: DatasetParams, root: Path) -> Index:
     """Index a dataset with its layout; the clips come back in the order of their paths' bytes.
 
+    Every file under the root is a clip, a frame of one, a list, or counted in a note.
+
     Raises:
         UserError: unknown layout, nothing found, or a list that contradicts the tree.
     """
-    layout = get(entry.layout)
-    found = layout.index(root, entry)
+    layout, tree = get(entry.layout), walk(root)
+    found = layout.index(tree, entry)
     if not found.clips:
         raise UserError(
             f"datasets.{dataset}: no videos under {stored(str(root))}; layout `{entry.layout}` expects {layout.HOLDS}."
         )
-    clips = sorted(found.clips, key=lambda clip: clip.path.encode("utf-8", errors="surrogateescape"))
+    clips = sorted(found.clips, key=lambda clip: path_key(clip.path))
     seen: dict[str, str] = {}
     for clip in clips:
         if clip.video_id in seen:
@@ -103,4 +101,14 @@ def build_index(dataset: str, entry: DatasetParams, root: Path) -> Index:
                 f"({clip.video_id}): remove one of them."
             )
         seen[clip.video_id] = clip.path
-    return Index(clips, found.notes)
+    used = {*seen.values(), *(found.lists or ()), *found.counted}
+    left = [path for path in tree.files if path not in used and path.rpartition("/")[0] not in used]
+    notes = {
+        **({"lists": noted(found.lists)} if found.lists is not None else {}),
+        **found.notes,
+        "outside": noted(path for path in left if is_video(path)),
+        "archives": noted(path for path in left if suffix(path) in ARCHIVE_SUFFIXES),
+        "ignored": noted(path for path in left if not is_video(path) and suffix(path) not in ARCHIVE_SUFFIXES),
+        "passed_over": noted(tree.passed_over),
+    }
+    return Index(clips, notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,15 +17,22 @@ VIDEO_SUFFIXES = frozenset(
 )
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
-# Folders that unpackers and tools leave behind.
-_DEBRIS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found"})
+ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
+
+# What unpackers, disks and network storage (Synology, QNAP, Windows, macOS) leave in any folder, in lower case: recycle
+# bins, previews, snapshots. Hidden files and folders (.Trash, .AppleDouble, .@__thumb, ._x.mp4, ...) count among them.
+_DEBRIS = frozenset(
+    {"__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "recycler", "recycled", "lost+found", "@__thumb"}
+    | {"#snapshot", "~snapshot", "@recently-snapshot", "@tmp", "system volume information", "network trash folder"}
+    | {"temporary items", "thumbs.db", "ehthumbs.db", "desktop.ini"}
+)
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 def stored(path: str) -> str:
     r"""A file-system path as tables keep it: UTF-8 text, / between folders.
 
-    Bytes that are no UTF-8, control characters (newlines among them) and the backslash are written `\xNN`; any other
+    Bytes that are not UTF-8, control characters (newlines among them) and the backslash are written `\xNN`; any other
     name is stored as it is. `on_disk` undoes it.
     """
     data = os.fsencode(path)
@@ -37,7 +44,7 @@ def stored(path: str) -> str:
 
 def _escape(char: str) -> str:
     code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     if code < 0x20 or code == 0x7F or char == "\\":
         return f"\\x{code:02x}"
@@ -67,6 +74,11 @@ def below(root: Path, path: str) -> Path:
     return root / relative
 
 
+def is_passed_over(name: str) -> bool:
+    """Whether a file or folder of this name does not belong to any dataset."""
+    return name.startswith(".") or name.casefold() in _DEBRIS
+
+
 def path_key(path: str) -> bytes:
     """The order of rows: by the path's bytes, whatever the locale and the file system's own order."""
     return os.fsencode(path)
@@ -77,33 +89,17 @@ class Tree:
     """The files under a root, relative, / between folders, in the order of their bytes.
 
     Attributes:
-        hidden: hidden files and unpackers' debris that were passed over.
+        passed_over: hidden files and what unpackers, recycle bins and network disks leave behind; folders end in /.
     """
 
     root: Path
     files: tuple[str, ...]
-    hidden: int = 0
+    passed_over: tuple[str, ...] = ()
 
     @cached_property
     def videos(self) -> tuple[str, ...]:
         """Files with a video's extension, in any case."""
         return tuple(path for path in self.files if is_video(path))
-
-    @cached_property
-    def images(self) -> tuple[str, ...]:
-        """Files with an image's extension, in any case."""
-        return tuple(path for path in self.files if is_image(path))
-
-    @cached_property
-    def folders(self) -> frozenset[str]:
-        """Every folder that holds a file somewhere below it; "" is the root."""
-        found = {""}
-        for path in self.files:
-            parent = path.rpartition("/")[0]
-            while parent not in found:
-                found.add(parent)
-                parent = parent.rpartition("/")[0]
-        return frozenset(found)
 
     def names_at_root(self) -> list[str]:
         """What lies directly in the root, folders with a slash: for messages."""
@@ -134,19 +130,18 @@ def walk(root: Path) -> Tree:
     """List the files under a root; links are followed, once each way down.
 
     Raises:
-        UserError: the root is missing or is no folder, or a folder cannot be read.
+        UserError: the root is missing or is not a folder, or a folder cannot be read.
     """
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise UserError(f"{stored(str(root))} {what}: give the folder that holds the dataset.")
-    hidden = 0
     files: list[str] = []
+    passed_over: list[str] = []
 
     def visit(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> None:
-        nonlocal hidden
         for entry in _entries(folder):
-            if entry.name.startswith(".") or entry.name in _DEBRIS:
-                hidden += 1
+            if is_passed_over(entry.name):
+                passed_over.append(prefix + entry.name + "/" * entry.is_dir())
             elif entry.is_dir():
                 status = entry.stat()
                 mark = (status.st_dev, status.st_ino)
@@ -156,7 +151,7 @@ def walk(root: Path) -> Tree:
                 files.append(prefix + entry.name)
 
     visit(str(root), "", frozenset())
-    return Tree(root, tuple(sorted(files, key=path_key)), hidden)
+    return Tree(root, tuple(sorted(files, key=path_key)), tuple(passed_over))
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
@@ -167,23 +162,19 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
         raise UserError(f"{stored(folder)} cannot be read: {error.strerror}. Check its permissions.") from None
 
 
-def find_base(tree: Tree, markers: Callable[[str], bool], depth: int = 2) -> str | None:
+def find_base(tree: Tree, is_marker: Callable[[str], bool], depth: int = 2) -> str | None:
     """The folder in which the official tree starts: the root, or one up to `depth` levels below it.
 
     Args:
-        markers: says whether a name is that of a folder or file at the top of the official tree.
+        is_marker: says whether a name is that of a folder at the top of the official tree.
     Returns:
         "" or a path that ends in /; None when no folder has a marker. The one nearest to the root wins.
     """
-    best: str | None = None
+    found = None
     for path in tree.files:
-        for base, name in _levels(path, depth):
-            if markers(name) and (best is None or base.count("/") < best.count("/")):
-                best = base
-    return best
-
-
-def _levels(path: str, depth: int) -> Iterator[tuple[str, str]]:
-    parts = path.split("/")
-    for level in range(min(depth + 1, len(parts))):
-        yield "".join(part + "/" for part in parts[:level]), parts[level]
+        folders = path.split("/")[:-1]
+        for level, name in enumerate(folders[: depth + 1 if found is None else found.count("/")]):
+            if is_marker(name):
+                found = "".join(f"{folder}/" for folder in folders[:level])
+                break
+    return found

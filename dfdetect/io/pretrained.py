@@ -1,39 +1,34 @@
 """Where pretrained weights come from: a file in models/weights/, a package that bundles them, or a pinned address.
 
-Weights are data, never code: safetensors or PyTorch's `weights_only` loader alone reads them.
+Weights are data, never code: safetensors or PyTorch's `weights_only` loader, and nothing else, read them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import http.client
 import importlib.util
-import io
 import pickle
-import sys
-import time
-import urllib.error
-import urllib.request
+import shutil
 import zipfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
-from dfdetect.errors import UserError
+from dfdetect.errors import FetchError, UserError
+from dfdetect.io.hashes import file_sha256
 from dfdetect.io.tables import atomic_path
+from dfdetect.io.workspace import project_root, resolve
+from dfdetect.runtime.locks import in_turn
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dfdetect.io.fetch import FetchPolicy
+
 FOLDER = Path("models/weights")
 SUFFIXES = (".safetensors", ".pth", ".pt", ".dat")
-ATTEMPTS = 4
-TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ class Weights:
 
 
 WEIGHTS: dict[str, Weights] = {
-    # The release's hash is published in the file's name alone, as nine digits.
+    # The release's hash is published only in the file's name, as nine digits.
     "retinaface-resnet50": Weights(
         licence="MIT",
         url="https://github.com/ternaus/retinaface/releases/download/0.01/retinaface_resnet50_2020-07-20-f168fae3c.zip",
@@ -91,42 +86,50 @@ WEIGHTS: dict[str, Weights] = {
     ),
 }
 
-Opener = Callable[[str], AbstractContextManager[Any]]
-
 
 def locate(name: str, folder: Path | None = None) -> Path:
     """The weights file of a name: the user's own in `folder`, a bundled one, or one fetched into `folder` and checked.
 
     Args:
         name: a key of WEIGHTS.
-        folder: where the user's and the fetched files are; None takes models/weights.
+        folder: where the user's and the fetched files are; None takes the project's models/weights, also in a temporary
+            copy that DVC makes of the project for an experiment.
     Raises:
         UserError: the name is unknown, or the file is nowhere and cannot be fetched; says what to put where.
     """
-    folder = FOLDER if folder is None else folder
     if name not in WEIGHTS:
         raise UserError(f"No weights are known as {name!r}; known are {', '.join(sorted(WEIGHTS))}.")
     known = WEIGHTS[name]
     for suffix in SUFFIXES:
-        if (path := folder / f"{name}{suffix}").is_file():
+        if (path := resolve((folder or FOLDER) / f"{name}{suffix}")).is_file():
             return path
-    target = folder / f"{name}{known.suffix}"
+    target = (folder or project_root() / FOLDER) / f"{name}{known.suffix}"
     if known.package is not None:
         return _bundled(name, known, target)
     if known.url is None or known.sha256 is None:
         raise UserError(f"{target} is missing: put the weights there.")
-    fetch(known.url, target, sha256=known.sha256, max_bytes=known.max_bytes)
+    from dfdetect.io.fetch import FetchPolicy  # only now: most runs fetch nothing
+
+    fetch(
+        known.url, target, known.sha256, FetchPolicy(known.max_bytes, f"the entry {name} of dfdetect/io/pretrained.py")
+    )
     return target
 
 
 def fingerprint(*names: str, folder: Path | None = None) -> str:
-    """SHA-256 (hex) over the weights files that the names stand for, in the order given."""
+    """A hash of the weights files that the names stand for, in the order given; of one file its SHA-256 (hex)."""
     digests = []
     for name in names:
         path = locate(name, folder)
         stat = path.stat()
         digests.append(_digest(path, stat.st_size, stat.st_mtime_ns))
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+@lru_cache(maxsize=32)
+def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
+    """SHA-256 of a file; size and time are in the arguments so that a changed file is read anew."""
+    return file_sha256(path)
 
 
 def load_state(path: Path) -> dict[str, Tensor]:
@@ -147,7 +150,7 @@ def load_state(path: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError:
         raise UserError(
             f"{path} is refused: it is damaged, or holds Python objects besides tensors, which could run code "
-            "when read. Save the state dict alone (`torch.save(model.state_dict(), ...)` or safetensors)."
+            "when read. Save only the state dict (`torch.save(model.state_dict(), ...)` or safetensors)."
         ) from None
     except Exception as error:  # safetensors, zip and torch raise many kinds for a damaged file
         raise UserError(
@@ -176,113 +179,68 @@ def _bundled(name: str, known: Weights, target: Path) -> Path:
     )
 
 
-@lru_cache(maxsize=32)
-def _digest(path: Path, size: int, mtime_ns: int) -> str:
-    """SHA-256 of a file; size and time are in the arguments so that a changed file is read anew."""
-    del size, mtime_ns
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class _HttpsOnly(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        """Follow redirects to https alone."""
-        if not newurl.startswith("https://"):
-            raise urllib.error.URLError(f"redirected to {newurl.split(':', 1)[0]}, not https")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _open_https(url: str) -> AbstractContextManager[Any]:
-    if not url.startswith("https://"):
-        raise urllib.error.URLError("only https addresses are fetched")
-    request = urllib.request.Request(url, headers={"User-Agent": "python"})
-    answer: AbstractContextManager[Any] = urllib.request.build_opener(_HttpsOnly).open(request, timeout=TIMEOUT_S)
-    return answer
-
-
-class _RefusedError(Exception):
-    """What came is not what was asked for; asking again would not help."""
-
-
-def fetch(
-    url: str, target: Path, *, sha256: str, max_bytes: int, opener: Opener = _open_https, wait_s: float = 1.0
-) -> None:
-    """Fetch a pinned file: checked before it gets its name, retried on network trouble, never larger than `max_bytes`.
-
-    A zip archive with one member is unpacked.
+def fetch(url: str, target: Path, sha256: str, policy: FetchPolicy) -> None:
+    """Fetch a pinned file, which is checked before it gets its name; a zip archive with one member is unpacked.
 
     Args:
         sha256: hex digest, or its first digits, that the file (or a zip's member) must have.
-        opener: opens the address; returns a context manager with read() and headers.
-        wait_s: pause before the second attempt (s); doubled each time.
     Raises:
         UserError: it cannot be fetched, or is another file; says which file to put where.
     """
-    trouble = ""
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(wait_s * 2 ** (attempt - 1))
-        try:
-            data = _read_limited(url, opener, max_bytes, target.name)
-            with atomic_path(target) as temporary:
-                temporary.write_bytes(_checked(data, sha256))
-            return
-        except _RefusedError as error:
-            trouble = str(error)
-            break
-        except urllib.error.HTTPError as error:
-            trouble = f"the server answered {error.code}"
-            if error.code in (401, 403, 404, 410):
-                break
-        except urllib.error.URLError as error:
-            trouble = str(error.reason)
-        except (OSError, http.client.HTTPException) as error:
-            trouble = str(error) or type(error).__name__
-    raise UserError(
-        f"{target} is missing and could not be fetched ({trouble}). On a machine with internet access download\n"
-        f"  {url}\n  sha256 {'begins with ' if len(sha256) < 64 else ''}{sha256}\n"
-        f"and put it{' (unpacked)' if url.endswith('.zip') else ''} at {target.absolute()}."
-    )
+    from dfdetect.io.fetch import Fetcher
+    from dfdetect.runtime.progress import progress_bar
+
+    published = target.with_name(f"{target.name}.published")
+    try:
+        with in_turn(f"weights.{target.name}"):
+            if target.exists():  # another process has fetched it in the meantime
+                return
+            with progress_bar(f"fetching {target.name}", total=0) as bar:
+                Fetcher(policy, bar).fetch(url, published)
+            _accept(published, target, sha256)
+    except FetchError as error:
+        raise UserError(
+            f"{target} is missing and could not be fetched ({error}). On a machine with internet access download\n"
+            f"  {url}\n  sha256 {'begins with ' if len(sha256) < 64 else ''}{sha256}\n"
+            f"and put it{' (unpacked)' if url.endswith('.zip') else ''} at {target.absolute()}."
+        ) from None
+    finally:
+        published.unlink(missing_ok=True)
 
 
-def _read_limited(url: str, opener: Opener, max_bytes: int, label: str) -> bytes:
-    """The whole body; a short one is an OSError (try again), a long one is refused."""
-    buffer = io.BytesIO()
-    with opener(url) as answer:
-        length = answer.headers.get("Content-Length")
-        expected = int(length) if length and length.isdigit() else None
-        with tqdm(total=expected, desc=f"fetching {label}", unit="B", unit_scale=True, file=sys.stderr) as bar:
-            while chunk := answer.read(1 << 18):
-                buffer.write(chunk)
-                bar.update(len(chunk))
-                if buffer.tell() > max_bytes:
-                    raise _RefusedError(f"it is larger than {max_bytes} bytes")
-    if expected is not None and buffer.tell() < expected:
-        raise OSError(f"the connection ended after {buffer.tell()} of {expected} bytes")
-    return buffer.getvalue()
+def _accept(published: Path, target: Path, sha256: str) -> None:
+    """Put the file, or the one member of a zip, at `target` if the digest is that of either.
+
+    Raises:
+        FetchError: it is another file.
+    """
+    digest = file_sha256(published)
+    with atomic_path(target) as temporary:
+        if not _extract_single_member(published, temporary):
+            shutil.copyfile(published, temporary)
+        elif not digest.startswith(sha256):
+            digest = file_sha256(temporary)
+        if not digest.startswith(sha256):
+            raise FetchError(f"its sha256 is {digest}, not {sha256}: another file was served")
 
 
-def _checked(data: bytes, sha256: str) -> bytes:
-    """The file, or the one member of a zip around it, whichever the digest belongs to; a zip is unpacked."""
-    whole = hashlib.sha256(data).hexdigest()
-    member = _single_member(data)
-    if whole.startswith(sha256):
-        return data if member is None else member
-    if member is not None and hashlib.sha256(member).hexdigest().startswith(sha256):
-        return member
-    raise _RefusedError(f"its sha256 is {whole}, not {sha256}: another file was served")
+def _extract_single_member(path: Path, target: Path) -> bool:
+    """Unpack a zip with a single file; False for anything else (PyTorch's own format is a zip of many).
 
-
-def _single_member(data: bytes) -> bytes | None:
-    """The content of a zip with a single file; None for anything else (PyTorch's own format is a zip of many)."""
-    if not zipfile.is_zipfile(io.BytesIO(data)):
-        return None
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        files = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")]
-        if len(files) != 1:
-            return None
-        if files[0].file_size > 4 * len(data) + 1_000_000:
-            raise _RefusedError(f"its archive unpacks to {files[0].file_size} bytes")
-        member: IO[bytes]
-        with archive.open(files[0]) as member:
-            return member.read()
+    Raises:
+        FetchError: it unpacks to far more than its size, or is damaged.
+    """
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            files = [i for i in archive.infolist() if not i.is_dir() and not i.filename.startswith("__MACOSX/")]
+            if len(files) != 1:
+                return False
+            if files[0].file_size > 4 * path.stat().st_size + 1_000_000:
+                raise FetchError(f"its archive unpacks to {files[0].file_size} bytes")
+            with archive.open(files[0]) as member, target.open("wb") as file:
+                shutil.copyfileobj(member, file)
+            return True
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error) as error:
+        raise FetchError(f"its archive cannot be unpacked: {error}") from None

@@ -8,6 +8,7 @@ first because it hands out timestamps, the display matrix and damaged packets.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -254,8 +255,14 @@ class FolderSource(Source):
                 yield Frame(index, None, RgbPicture(pixels))
 
 
+def _frame_order(name: str) -> tuple[list[str | int], str]:
+    """998, 999, 1000: numbers by their value, what is between them by its letters."""
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
+
+
 def folder_frames(folder: Path) -> list[str]:
-    """The images of a folder of frames, in the order of their names' bytes; hidden files are none.
+    """The images of a folder of frames, in the order of their names, numbers by their value; hidden files are none.
 
     Raises:
         MediaError: the folder cannot be read, or holds none.
@@ -264,7 +271,7 @@ def folder_frames(folder: Path) -> list[str]:
         names = os.listdir(folder)
     except OSError as error:
         raise MediaError(f"the folder cannot be read: {error.strerror}") from None
-    frames = sorted((n for n in names if is_image(Path(n)) and not n.startswith(".")), key=os.fsencode)
+    frames = sorted((n for n in names if is_image(Path(n)) and not n.startswith(".")), key=_frame_order)
     if not frames:
         raise MediaError("the folder holds no images")
     return frames

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from dfdetect.errors import UserError
 from dfdetect.io.tables import sweep, writing
+from dfdetect.io.workspace import project_root
 
 ROOT = Path(".cache/locks")
 
@@ -39,6 +40,14 @@ def exclusive(stage: str, dataset: str, *outs: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         file.flush()
         sweep(*outs)
+        yield
+
+
+@contextmanager
+def in_turn(name: str) -> Iterator[None]:
+    """Do something that another process may be doing, too: wait until that one has ended."""
+    with _opened(project_root() / ROOT / f"{name}.lock") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -19,6 +19,7 @@ from dfdetect.datasets.tree import below, stored
 from dfdetect.errors import MediaError, UserError
 from dfdetect.io.schemas import COVERAGE, FACES, VIDEOS
 from dfdetect.io.tables import Shards, ShardWriter, conform, from_rows, read_json, read_table, write_json
+from dfdetect.io.workspace import from_where, resolve
 from dfdetect.runtime.cache import DamagedEntryError, Ledger, code_hash, make_key
 from dfdetect.runtime.executor import run
 from dfdetect.runtime.locks import exclusive, shared
@@ -110,10 +111,10 @@ def media_root(dataset: str) -> Path:
     source = raw / "source.json"
     if not source.exists():
         return raw
-    root = Path(read_json(source)["root"])
+    root = resolve(Path(read_json(source)["root"]))
     if not root.is_dir():
         raise UserError(
-            f"{root}, the root of dataset {dataset} in {source}, is not there: "
+            f"{root}, the root of dataset {dataset} in {source}, is not there{from_where(root)}: "
             f"mount it, or set its new path in params.yaml."
         )
     return root

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from dfdetect.datasets.layout import NOTES
 from dfdetect.splits.leaks import BOUNDARIES, KINDS, Overlap
 
 _CLASSES = {"label": "", "visual_label": "picture "}
@@ -72,13 +73,14 @@ def _layout(notes: Mapping[str, Any]) -> list[str]:
     rows = []
     for key, value in notes.items():
         examples = ""
+        name = NOTES.get(key, key)
         if isinstance(value, Mapping):
             examples = ", ".join(f"`{example}`" for example in value.get("examples", [])[:3])
             value = value.get("count", sum(count for count in value.values() if isinstance(count, int)))
         elif isinstance(value, list):
             value = ", ".join(map(str, value))
-        rows.append([key.replace("_", " "), "none" if value in ("", None) else value, examples])
-    head = ["## What the layout found", "", "Keys as under `layout` in download.json."]
+        rows.append([name, "none" if value in ("", None) else value, examples])
+    head = ["## What the layout found", "", "The same is under `layout` in download.json."]
     return [*head, "", *_table(["", "", "such as"], rows)] if rows else []
 
 

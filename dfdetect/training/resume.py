@@ -26,6 +26,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from dfdetect.detectors import registry
 from dfdetect.errors import UserError
+from dfdetect.io.hashes import file_sha256
 from dfdetect.io.tables import atomic_path, read_json, write_json
 
 ROOT = Path(".cache/train")
@@ -71,8 +72,7 @@ def hash_files(paths: list[Path], cache: Path | None = None) -> dict[str, str]:
             status = file.stat()
             key = f"{file}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
             if key not in known:
-                with file.open("rb") as handle:
-                    known[key] = hashlib.file_digest(handle, "sha256").hexdigest()
+                known[key] = file_sha256(file)
             fresh[key] = known[key]
             whole.update(f"{file.relative_to(path) if file != path else ''} {known[key]}\n".encode())
         found[str(path)] = whole.hexdigest() if path.is_dir() else known[next(iter(reversed(fresh)))]

@@ -7,7 +7,7 @@ import pytest
 
 from dfdetect.datasets.registry import build_index
 from dfdetect.errors import UserError
-from tests.datasets.trees import celebdf, entry, touch
+from tests.datasets.trees import CASES, celebdf, entry, touch
 
 LIST = "List_of_testing_videos.txt"
 
@@ -50,7 +50,7 @@ def test_without_the_list_there_is_no_official_split(tmp_path: Path) -> None:
     touch(tmp_path, ["Celeb-real/id0_0000.mp4", "Celeb-synthesis/id0_id1_0000.mp4"])
     index = build_index("c", entry("celebdf"), tmp_path)
     assert {clip.official_split for clip in index.clips} == {None}
-    assert index.notes["list"] is None
+    assert index.notes["lists"]["count"] == 0
     assert index.notes["absent_parts"] == ["YouTube-real"]
 
 
@@ -105,3 +105,37 @@ def test_another_tree_is_refused_with_what_it_holds(tmp_path: Path) -> None:
     touch(tmp_path, ["real/a.mp4"])
     with pytest.raises(UserError, match=r"Celeb-real/.*it holds real/"):
         build_index("c", entry("celebdf"), tmp_path)
+
+
+def test_methods_of_celeb_df_plus_plus_are_its_folders(tmp_path: Path) -> None:
+    """As issued: Celeb-synthesis/<kind>/<method>/; what is made from sound is named as its clip."""
+    made = [
+        *("FaceSwap/Celeb-DF/id0_id1_0000.mp4", "FaceSwap/BlendFace/id0_id1_0000.mp4"),
+        *("FaceReenact/DaGAN/id1_id0_0002.MP4", "TalkingFace/EDTalk/id1_0002.mp4", "id0_id1_0001.mp4"),
+    ]
+    touch(tmp_path, ["Celeb-real/id0_0000.mp4", "Celeb-real/id1_0002.mp4"])
+    touch(tmp_path, [f"Celeb-synthesis/{name}" for name in made])
+    (tmp_path / LIST).write_text(f"0 Celeb-synthesis/{made[1]}\n1 Celeb-real/id1_0002.mp4\n0 Celeb-synthesis/{made[3]}")
+    index = build_index("c", entry("celebdf"), tmp_path)
+    clips = {clip.video_id.removeprefix("Celeb-synthesis/"): clip for clip in index.clips}
+    methods = {name: (clips[name].method, clips[name].identity, clips[name].original_id) for name in made}
+    assert methods == {
+        made[0]: ("faceswap", "id0", "Celeb-real/id0_0000.mp4"),
+        made[1]: ("BlendFace", "id0", "Celeb-real/id0_0000.mp4"),
+        made[2]: ("DaGAN", "id1", "Celeb-real/id1_0002.mp4"),
+        made[3]: ("EDTalk", "id1", "Celeb-real/id1_0002.mp4"),
+        made[4]: ("faceswap", "id0", None),
+    }
+    assert {name for name, clip in clips.items() if clip.official_split == "test"} == {
+        *(made[1], made[3], "Celeb-real/id1_0002.mp4")
+    }
+    assert index.notes["odd_names"]["count"] == 0
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="../shared/cases is not here")
+def test_made_case_of_celeb_df_plus_plus() -> None:
+    clips = build_index("c", entry("celebdf"), CASES / "trees" / "celebdf_plus_plus").clips
+    assert Counter(clip.method for clip in clips) == {
+        **{"real": 2, "SimSwap": 1},
+        **{"LivePortrait": 1, "SadTalker": 1, "faceswap": 1},
+    }

@@ -113,5 +113,5 @@ def test_broken_json_is_named(tmp_path: Path) -> None:
     dfdc_part(tmp_path, "dfdc_train_part_0", originals=1, fakes_each=0)
     path = tmp_path / "dfdc_train_part_0" / "metadata.json"
     path.write_text(path.read_text()[:-5])
-    with pytest.raises(UserError, match=r"metadata\.json is no valid JSON.*Fetch the file again"):
+    with pytest.raises(UserError, match=r"metadata\.json is not valid JSON.*Fetch the file again"):
         build_index("d", entry("dfdc"), tmp_path)

@@ -7,7 +7,7 @@ import pytest
 
 from dfdetect.datasets.registry import build_index
 from dfdetect.errors import UserError
-from tests.datasets.trees import FAKEAVCELEB_COUNTS, entry, fakeavceleb, touch, write_fakeavceleb_list
+from tests.datasets.trees import FAKEAVCELEB_COUNTS, entry, fakeavceleb, fakeavceleb_small, write_fakeavceleb_list
 
 
 @pytest.fixture(scope="module")
@@ -33,28 +33,8 @@ def test_the_whole_set_has_the_official_counts(whole: tuple[Path, list[list[str]
     assert sum(clip.original_id is not None for clip in index.clips) == 21044
 
 
-LINE = ["id00076", "-", "-", "real", "A", "RealVideo-RealAudio", "African", "men", "00109.mp4"]
-FOLDER = "African/men/id00076"
-
-
-def small(root: Path) -> list[list[str]]:
-    """One clip of each category; the base name of two is the same."""
-    other = "id00166"
-    lines = [
-        [*LINE, f"RealVideo-RealAudio/{FOLDER}"],
-        ["id00076", "-", "-", "rtvc", "B", "RealVideo-FakeAudio", *LINE[6:], f"RealVideo-FakeAudio/{FOLDER}"],
-        ["id00076", other, "-", "faceswap", "C", "FakeVideo-RealAudio", "African", "men", f"00109_{other}_fs.mp4",
-         f"FakeVideo-RealAudio/{FOLDER}"],
-        ["id00076", other, "10", "wav2lip", "D", "FakeVideo-FakeAudio", "African", "men", f"00109_10_{other}_w.mp4",
-         f"FakeVideo-FakeAudio/{FOLDER}"],
-    ]  # fmt: skip
-    touch(root, (f"{line[9]}/{line[8]}" for line in lines))
-    write_fakeavceleb_list(root / "meta_data.csv", lines)
-    return lines
-
-
 def test_columns_of_each_category(tmp_path: Path) -> None:
-    small(tmp_path)
+    fakeavceleb_small(tmp_path)
     clips = {clip.category: clip for clip in build_index("f", entry("fakeavceleb"), tmp_path).clips}
     labels = {name: (clip.label, clip.visual_label, clip.method) for name, clip in clips.items()}
     assert labels == {
@@ -76,7 +56,7 @@ def test_columns_of_each_category(tmp_path: Path) -> None:
     [(5, "FakeVideo-RealAudio", "type FakeVideo-RealAudio"), (4, "D", "category D"), (3, "real", "method real")],
 )
 def test_a_line_that_contradicts_its_folder_stops(tmp_path: Path, column: int, value: str, said: str) -> None:
-    lines = small(tmp_path)
+    lines = fakeavceleb_small(tmp_path)
     lines[1][column] = value
     write_fakeavceleb_list(tmp_path / "meta_data.csv", lines)
     with pytest.raises(UserError, match=f"meta_data.csv.*\n  line 3: RealVideo-FakeAudio/.* is listed with .*{said}"):
@@ -84,7 +64,7 @@ def test_a_line_that_contradicts_its_folder_stops(tmp_path: Path, column: int, v
 
 
 def test_missing_and_extra_files_are_counted_and_kept(tmp_path: Path) -> None:
-    lines = small(tmp_path)
+    lines = fakeavceleb_small(tmp_path)
     lines[3][8] = "gone.mp4"
     write_fakeavceleb_list(tmp_path / "meta_data.csv", lines)
     index = build_index("f", entry("fakeavceleb"), tmp_path)
@@ -95,10 +75,10 @@ def test_missing_and_extra_files_are_counted_and_kept(tmp_path: Path) -> None:
 
 
 def test_without_the_list_the_folders_speak(tmp_path: Path) -> None:
-    small(tmp_path)
+    fakeavceleb_small(tmp_path)
     (tmp_path / "meta_data.csv").unlink()
     index = build_index("f", entry("fakeavceleb"), tmp_path)
-    assert index.notes["list"] is None
+    assert index.notes["lists"]["count"] == 0
     assert {(clip.category, clip.identity) for clip in index.clips} == {
         (name, "id00076") for name in FAKEAVCELEB_COUNTS
     }
@@ -116,7 +96,7 @@ def test_without_the_list_the_folders_speak(tmp_path: Path) -> None:
     ],
 )
 def test_a_list_of_another_form_is_named(tmp_path: Path, text: str, said: str) -> None:
-    small(tmp_path)
+    fakeavceleb_small(tmp_path)
     (tmp_path / "meta_data.csv").write_text(text)
     with pytest.raises(UserError, match=said):
         build_index("f", entry("fakeavceleb"), tmp_path)

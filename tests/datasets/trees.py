@@ -9,6 +9,9 @@ from pathlib import Path
 
 from dfdetect.config.params import DatasetParams
 
+# Made files that are odd in one way each; absent on most machines.
+CASES = Path(__file__).parents[3] / "shared" / "cases"
+
 FAKEAVCELEB_COUNTS = {
     "RealVideo-RealAudio": 500,
     "RealVideo-FakeAudio": 500,
@@ -104,6 +107,26 @@ def fakeavceleb(root: Path) -> list[list[str]]:
     touch(root, (f"{line[9]}/{line[8]}" for line in lines))
     lines += lines[7:29]
     write_fakeavceleb_list(root / "meta_data.csv", lines)
+    return lines
+
+
+_LINE = ["id00076", "-", "-", "real", "A", "RealVideo-RealAudio", "African", "men", "00109.mp4"]
+_FOLDER = "African/men/id00076"
+
+
+def fakeavceleb_small(root: Path, variant: str = "v1") -> list[list[str]]:
+    """One clip of each category; the base name of two is the same."""
+    other = "id00166"
+    lines = [
+        [*_LINE, f"RealVideo-RealAudio/{_FOLDER}"],
+        ["id00076", "-", "-", "rtvc", "B", "RealVideo-FakeAudio", *_LINE[6:], f"RealVideo-FakeAudio/{_FOLDER}"],
+        ["id00076", other, "-", "faceswap", "C", "FakeVideo-RealAudio", "African", "men", f"00109_{other}_fs.mp4",
+         f"FakeVideo-RealAudio/{_FOLDER}"],
+        ["id00076", other, "10", "wav2lip", "D", "FakeVideo-FakeAudio", "African", "men", f"00109_10_{other}_w.mp4",
+         f"FakeVideo-FakeAudio/{_FOLDER}"],
+    ]  # fmt: skip
+    touch(root, (f"{line[9]}/{line[8]}" for line in lines))
+    write_fakeavceleb_list(root / "meta_data.csv", lines, variant)
     return lines
 
 

@@ -6,8 +6,6 @@ import hashlib
 import io
 import pickle
 import threading
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+import tenacity
 import torch
 from safetensors.torch import save_file
 
 from dfdetect.errors import UserError
-from dfdetect.io import pretrained as weights
+from dfdetect.io.fetch import FetchPolicy
 from dfdetect.io.pretrained import WEIGHTS, fetch, fingerprint, load_state, locate
 
 STATE = {"conv.weight": torch.arange(6.0).reshape(2, 3), "conv.bias": torch.ones(2)}
@@ -141,12 +141,9 @@ class Server:
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def open(self, url: str) -> Any:
-        assert url == URL
-        return urllib.request.urlopen(f"http://127.0.0.1:{self.server.server_port}/w.pth", timeout=10)
-
-
-URL = "https://example.org/w.pth"
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/w.pth"
 
 
 @pytest.fixture
@@ -159,7 +156,7 @@ def server() -> Iterator[Server]:
 
 def get(server: Server, target: Path, data: bytes, *, sha256: str | None = None, max_bytes: int = 10_000) -> None:
     digest = hashlib.sha256(data).hexdigest() if sha256 is None else sha256
-    fetch(URL, target, sha256=digest, max_bytes=max_bytes, opener=server.open, wait_s=0.01)
+    fetch(server.url, target, digest, FetchPolicy(max_bytes, "the test", pause_s=0.01, allow_http=True))
 
 
 def test_a_pinned_file_is_fetched(server: Server, tmp_path: Path) -> None:
@@ -190,7 +187,7 @@ def test_a_broken_connection_is_tried_again(server: Server, tmp_path: Path) -> N
 def test_a_file_too_large_is_refused(server: Server, tmp_path: Path) -> None:
     data = b"x" * 5000
     server.answers = [(200, data, None)]
-    with pytest.raises(UserError, match="larger than 4999 bytes"):
+    with pytest.raises(UserError, match="larger than 4,999 bytes, which the test allows"):
         get(server, tmp_path / "w.pth", data, max_bytes=4999)
     assert not list(tmp_path.iterdir())
 
@@ -201,7 +198,7 @@ def test_a_missing_file_names_all_that_helps(server: Server, tmp_path: Path) -> 
     with pytest.raises(UserError) as caught:
         get(server, target, b"weights")
     message = str(caught.value)
-    assert all(part in message for part in ("404", URL, str(target), hashlib.sha256(b"weights").hexdigest()))
+    assert all(part in message for part in ("404", server.url, str(target), hashlib.sha256(b"weights").hexdigest()))
     assert server.asked == 1
 
 
@@ -238,23 +235,40 @@ def test_a_zip_bomb_is_refused(server: Server, tmp_path: Path) -> None:
         get(server, tmp_path / "w.pth", archive, max_bytes=100_000)
 
 
-def test_only_https_is_opened(tmp_path: Path) -> None:
-    for url in ("http://example.org/w.pth", "file:///etc/hostname", "ftp://example.org/w"):
-        with pytest.raises(UserError, match="only https"):
-            fetch(url, tmp_path / "w.pth", sha256="0" * 64, max_bytes=10, wait_s=0.0)
-    handler = weights._HttpsOnly()
-    with pytest.raises(urllib.error.URLError, match="not https"):
-        handler.redirect_request(
-            urllib.request.Request(URL), io.BytesIO(), 302, "Found", {}, "http://example.org/w.pth"
-        )
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://example.org/w.pth", "not https"),
+        ("file:///etc/hostname", "No connection adapters"),
+        ("ftp://example.org/w", "No connection adapters"),
+    ],
+)
+def test_only_https_is_opened(tmp_path: Path, url: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        fetch(url, tmp_path / "w.pth", "0" * 64, FetchPolicy(10, "the test", pause_s=0.0))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_download_goes_on(server: Server, tmp_path: Path) -> None:
+    """The first part stays; a server that cannot continue sends all again, and the digest decides."""
+    data, target = b"weights" * 1000, tmp_path / "w.pth"
+    server.answers = [(200, data[:3000], len(data))]
+    policy = FetchPolicy(10_000, "the test", retries=0, allow_http=True)
+    with pytest.raises(UserError, match="the connection broke"):
+        fetch(server.url, target, hashlib.sha256(data).hexdigest(), policy)
+    assert (tmp_path / "w.pth.published.part").read_bytes() == data[:3000]
+    server.answers = [(200, data, None)]
+    fetch(server.url, target, hashlib.sha256(data).hexdigest(), policy)
+    assert target.read_bytes() == data
+    assert [path.name for path in tmp_path.iterdir()] == ["w.pth"]
 
 
 def test_offline_the_message_says_what_to_put_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: Any, **__: Any) -> Any:
-        raise urllib.error.URLError("no network")
+        raise requests.ConnectionError("no network")
 
-    monkeypatch.setattr(urllib.request.OpenerDirector, "open", unreachable)
-    monkeypatch.setattr(weights.time, "sleep", lambda _: None)
+    monkeypatch.setattr(requests.Session, "get", unreachable)
+    monkeypatch.setattr(tenacity, "sleep_using_event", lambda _: lambda _: None)
     with pytest.raises(UserError) as caught:
         locate("retinaface-mobilenet0.25", tmp_path)
     message = str(caught.value)

@@ -177,7 +177,9 @@ def test_what_crosses_the_splits_that_folders_give_is_told(test: str, train: str
 def test_a_list_that_gives_other_official_counts_stops(tmp_path: Path) -> None:
     lines = trees.celebdf(tmp_path / "set")
     (tmp_path / "set" / "List_of_testing_videos.txt").write_text("\n".join(lines[:-1]))
-    with pytest.raises(UserError, match=r"all 5639 videos with category Celeb-synthesis .*'test': 339"):
+    with pytest.raises(
+        UserError, match=r"all 5639 videos with category Celeb-synthesis, method faceswap .*'test': 339"
+    ):
         run(indexed("celebdf", tmp_path / "set"))
 
 

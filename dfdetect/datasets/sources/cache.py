@@ -1,24 +1,21 @@
-"""What is known of a file already, so that an unchanged dataset is indexed without opening a file again.
-
-One file of JSON lines a dataset under .cache/, appended to while the stage runs: an interrupted run continues from it.
-It is safe to delete.
-"""
+"""What is known of a file already, so that an unchanged dataset is indexed without opening a file again."""
 
 from __future__ import annotations
 
 import json
 import os
 import stat
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 from dfdetect.datasets.tree import stored
 
 ROOT = Path(".cache/download")
 # Raised when the probe's figures change their meaning, so that older lines are not used.
-VERSION = 1
+VERSION = 2
 # A file changed this shortly before it was read may change again within one tick of the file system's clock.
 SETTLED_NS = 2_000_000_000
 
@@ -34,9 +31,8 @@ class State:
     @classmethod
     def of(cls, path: str) -> State:
         """The state of a file, or of a folder of frames and all that is in it; raises OSError."""
-        status = os.stat(path)
-        found = [status]
-        if stat.S_ISDIR(status.st_mode):
+        found = [os.stat(path)]
+        if stat.S_ISDIR(found[0].st_mode):
             with os.scandir(path) as entries:
                 found += [entry.stat() for entry in entries]
         return cls(
@@ -50,78 +46,39 @@ class State:
         return seen_ns - max(self.mtime_ns, self.ctime_ns) > SETTLED_NS
 
 
-@dataclass
 class Cache:
-    """The cache of one dataset; use it in a `with` block.
+    """One dataset's files as they were probed: a file of JSON lines, appended to while the stage runs.
 
-    Args:
-        path: of the cache file.
-        root: the dataset's folder; entries of another folder are not used.
+    An interrupted run goes on from it; lines that are damaged or of another root are passed over. It is safe to delete.
     """
 
-    path: Path
-    root: Path
-    _known: dict[str, tuple[State, dict[str, Any]]] = field(default_factory=dict)
-    _lines: int = 0
-    _file: TextIO | None = None
+    def __init__(self, path: Path, root: Path) -> None:
+        self._header = [VERSION, stored(os.path.abspath(root))]
+        self._known: dict[str, tuple[State, dict[str, Any]]] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for line in path.read_bytes().split(b"\n") if path.exists() else ():
+            with suppress(ValueError, TypeError):
+                header, name, state, facts = json.loads(line)
+                if header == self._header:
+                    self._known[name] = (State(*state), dict(facts))
+        self._file = path.open("a" if self._known else "w", encoding="utf-8")
+        self._file.write("\n")  # ends a line that was cut short
 
     def __enter__(self) -> Cache:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        header = {"version": VERSION, "root": stored(os.path.abspath(self.root))}
-        lines = self._read()
-        if lines[:1] == [header]:
-            for line in lines[1:]:
-                self._take(line)
-        if self._lines != len(self._known) or not self._known:  # another root, or lines that later ones replace
-            self._rewrite(header)
-        self._file = self.path.open("a", encoding="utf-8")
         return self
 
-    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def _read(self) -> list[Any]:
-        """The lines that are whole; one cut short by an interruption is left out."""
-        found = []
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            return []
-        for line in data.split(b"\n"):
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                self._lines += bool(line)  # counted, so that the file is rewritten without it
-        return found
-
-    def _take(self, line: Any) -> None:
-        self._lines += 1
-        if isinstance(line, list) and len(line) == 5 and isinstance(line[4], dict):
-            self._known[line[0]] = (State(*line[1:4]), line[4])
-
-    def _rewrite(self, header: dict[str, Any]) -> None:
-        temporary = self.path.with_suffix(".tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(header) + "\n")
-            file.writelines(self._line(path, *entry) for path, entry in self._known.items())
-        temporary.replace(self.path)
-
-    @staticmethod
-    def _line(path: str, state: State, facts: dict[str, Any]) -> str:
-        return json.dumps([path, state.size, state.mtime_ns, state.ctime_ns, facts], allow_nan=False) + "\n"
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
     def get(self, path: str, state: State) -> dict[str, Any] | None:
         """What is known of a file in this state, or None."""
-        found = self._known.get(stored(path))
-        return found[1] if found is not None and found[0] == state else None
+        known, facts = self._known.get(stored(path), (None, None))
+        return facts if known == state else None
 
-    def put(self, path: str, state: State, facts: dict[str, Any]) -> None:
+    def put(self, path: str, state: State, facts: Mapping[str, Any]) -> None:
         """Remember what was found of a file in the state it had before it was read."""
-        assert self._file is not None, "use the cache in a `with` block"
-        self._file.write(self._line(stored(path), state, facts))
+        self._file.write(json.dumps([self._header, stored(path), astuple(state), facts], allow_nan=False) + "\n")
 
     def flush(self) -> None:
         """Hand what was put to the system, so that an interruption does not lose it."""
-        assert self._file is not None
         self._file.flush()

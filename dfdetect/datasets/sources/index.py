@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from dfdetect.config.params import DatasetParams, EngineParams, dataset_folder
 from dfdetect.datasets import registry
-from dfdetect.datasets.layout import Clip
+from dfdetect.datasets.layout import NOTES
 from dfdetect.datasets.sources.cache import ROOT as CACHE_ROOT
 from dfdetect.datasets.sources.cache import Cache
 from dfdetect.datasets.sources.probe import inspect_files
@@ -47,29 +48,12 @@ def _download(dataset: str, entry: DatasetParams, engine: EngineParams, folder: 
     with Cache(CACHE_ROOT / f"{dataset}.jsonl", root) as cache:
         paths = [clip.path for clip in index.clips]
         facts = inspect_files(str(root), paths, cache, engine, label=f"download {dataset}")
-    rows = [_row(clip, facts[clip.path]) for clip in index.clips]
+    rows = [{**asdict(clip), "path": stored(clip.path), **facts[clip.path]} for clip in index.clips]
     write_table(folder / "videos.parquet", from_rows(rows, VIDEOS), VIDEOS)
     metrics = summarise(rows, index.notes)
     write_json(place, metrics)
     _stop_if_failed(dataset, entry, metrics)
     return metrics
-
-
-def _row(clip: Clip, facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "video_id": clip.video_id,
-        "path": stored(clip.path),
-        "label": clip.label,
-        "visual_label": clip.visual_label,
-        "category": clip.category,
-        "method": clip.method,
-        "compression": clip.compression,
-        "identity": clip.identity,
-        "source_identity": clip.source_identity,
-        "original_id": clip.original_id,
-        "official_split": clip.official_split,
-        **facts,
-    }
 
 
 def summarise(rows: list[dict[str, Any]], notes: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,9 +63,10 @@ def summarise(rows: list[dict[str, Any]], notes: Mapping[str, Any]) -> dict[str,
         Plain values; nothing in it depends on the machine or the time.
     """
     failures = [row for row in rows if row["status"] != "ok"]
+    texts = {name: ["null" if row.get(name) is None else str(row[name]) for row in rows] for name in _COUNTED}
     return {
         "videos": len(rows),
-        **{name: _counts(row.get(name) for row in rows) for name in _COUNTED},
+        **{name: dict(sorted(Counter(found).items())) for name, found in texts.items()},
         "identities": len({row["identity"] for row in rows} - {None}),
         "with_audio": sum(row.get("has_audio") is True for row in rows),
         "size_bytes": sum(row["size_bytes"] or 0 for row in rows),
@@ -95,9 +80,22 @@ def summarise(rows: list[dict[str, Any]], notes: Mapping[str, Any]) -> dict[str,
     }
 
 
-def _counts(values: Iterable[Any]) -> dict[str, int]:
-    counted = Counter("null" if value is None else str(value) for value in values)
-    return dict(sorted(counted.items()))
+def told(notes: Mapping[str, Any]) -> list[str]:
+    """What the layout found odd, left out or did not find, a line each with its count and first names."""
+    lines = []
+    for key, note in notes.items():
+        count, names = note, []
+        if isinstance(note, Mapping):
+            count, names = note.get("count", sum(n for n in note.values() if isinstance(n, int))), list(note)
+            names = note.get("examples", names)
+        elif isinstance(note, list):
+            count, names = len(note), note
+        if key == "lists" and not count:
+            lines.append("no list of the set is here: what only it says, such as an official split, is not known")
+        elif count and key not in ("lists", "list_lines"):
+            shown = ", ".join(names[:3]) + ", ..." * (count > 3)
+            lines.append(f"{count} {NOTES.get(key, key)}" + (f": {shown}" if names else ""))
+    return lines
 
 
 def _stop_if_failed(dataset: str, entry: DatasetParams, metrics: Mapping[str, Any]) -> None:

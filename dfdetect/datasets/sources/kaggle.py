@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from dfdetect.config.params import KaggleSource
 from dfdetect.datasets.sources.unpack import inside
 from dfdetect.errors import UserError
+from dfdetect.io.hashes import short_sha256
 
 INSTALL = "make kaggle"
 # What the client looks for in its folders: a token, an older API key, what `kaggle auth login` leaves.
@@ -53,7 +53,7 @@ def fetch(source: KaggleSource, folder: Path, key: str) -> dict[str, Path]:
     for name in source.files or [""]:
         place = PurePosixPath(inside(name, f"{key}.files")).parent  # the client stores a file without its folders
         chosen = [*command, *(["-f", name] if name else [])]
-        own = folder / hashlib.sha256("\0".join(chosen[1:]).encode()).hexdigest()[:24]
+        own = folder / short_sha256(*chosen[1:])
         own.mkdir(parents=True, exist_ok=True)
         _run([*chosen, "-p", str(own)], key, page)
         fetched = {(place / path.relative_to(own)).as_posix(): path for path in own.rglob("*") if path.is_file()}

@@ -6,7 +6,6 @@ its content, so that a rerun fetches what is new or changed. Credentials are the
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from dfdetect.config.params import RemoteSource
-from dfdetect.datasets.sources.progress import progress_bar
 from dfdetect.datasets.sources.unpack import inside
 from dfdetect.errors import UserError
+from dfdetect.io.hashes import short_sha256
 from dfdetect.io.tables import atomic_path
+from dfdetect.runtime.progress import progress_bar
 
 
 def fetch(source: RemoteSource, folder: Path, key: str, *, label: str) -> dict[str, Path]:
@@ -43,12 +43,11 @@ def fetch(source: RemoteSource, folder: Path, key: str, *, label: str) -> dict[s
     found: dict[str, tuple[str, Mapping[str, Any], Path]] = {}
     for path, info in sorted(listed.items()):
         name = inside(path[len(root) :].lstrip("/") or path.rpartition("/")[2], f"{key}.url")
-        mark = f"{source.url}\0{name}\0{info.get('size')}\0{marks[path]}"
-        found[name] = (path, info, folder / hashlib.sha256(mark.encode()).hexdigest()[:24])
+        found[name] = (path, info, folder / short_sha256(source.url, name, info.get("size"), marks[path]))
     if not found:
         raise UserError(f"{key}.url: there is no file under {source.url}.")
     wanted = [each for each in found.values() if not each[2].exists()]
-    with progress_bar(label, "B", total=sum(info.get("size") or 0 for _, info, _ in wanted), scaled=True) as bar:
+    with progress_bar(label, total=sum(info.get("size") or 0 for _, info, _ in wanted)) as bar:
 
         def bring(each: tuple[str, Mapping[str, Any], Path]) -> int:
             path, info, goal = each

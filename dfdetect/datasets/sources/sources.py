@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +18,16 @@ from dfdetect.config.params import (
 )
 from dfdetect.datasets import registry
 from dfdetect.datasets.sources import http, kaggle, remote
-from dfdetect.datasets.sources.archive import Archive, check_sha256, group, unpack_all
-from dfdetect.datasets.sources.progress import progress_bar
-from dfdetect.datasets.sources.unpack import UnpackLimits, is_archive
+from dfdetect.datasets.sources.archive import Archive, check_sha256, group, local_archives, unpack_all
 from dfdetect.datasets.tree import stored
 from dfdetect.errors import UserError
+from dfdetect.io.hashes import short_sha256
 from dfdetect.io.tables import write_bytes, write_json
+from dfdetect.io.workspace import from_where, project_root, resolve
 from dfdetect.runtime.cache import code_hash
 from dfdetect.runtime.executor import worker_count
+from dfdetect.runtime.locks import in_turn
+from dfdetect.runtime.progress import progress_bar
 from synthetic import GenerateSource, generate
 
 CACHE = Path(".cache/download")
@@ -47,15 +46,50 @@ def bring(dataset: str, entry: DatasetParams, raw: Path, engine: EngineParams) -
         return _directory(key, entry, source, raw)
     if isinstance(source, GenerateSource):
         _generated(dataset, entry, source, raw, engine)
-    elif isinstance(source, ArchiveSource):
-        _from_archives(dataset, key, source, raw)
-    elif isinstance(source, HttpSource):
-        _from_http(dataset, key, source, raw)
-    elif isinstance(source, RemoteSource):
-        _from_remote(dataset, key, source, raw)
-    else:
-        _from_kaggle(dataset, key, source, raw)
+        return raw
+    archives, files = (
+        _local(dataset, key, source) if isinstance(source, ArchiveSource) else _fetch(dataset, key, source)
+    )
+    staging = _begin(raw, [sorted(archive.mark() for archive in archives), sorted(files)])
+    unpack_all(archives, staging, int(source.max_unpacked_gb * 1e9), source.max_expansion, label=f"unpack {dataset}")
+    for name, path in files.items():
+        goal = staging / "files" / name
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        goal.unlink(missing_ok=True)
+        try:
+            os.link(path, goal)
+        except OSError:  # another file system
+            shutil.copyfile(path, goal)
+    _publish(staging, raw)
     return raw
+
+
+def _local(dataset: str, key: str, source: ArchiveSource) -> tuple[list[Archive], dict[str, Path]]:
+    paths = [resolve(path) for path in source.paths]
+    if not paths:
+        raise UserError(f"{key}.paths is empty: list the archives of {dataset} there, as they were downloaded.")
+    archives = local_archives(paths)
+    check_sha256(paths, source.sha256, key)
+    return archives, {}
+
+
+def _fetch(
+    dataset: str, key: str, source: HttpSource | RemoteSource | KaggleSource
+) -> tuple[list[Archive], dict[str, Path]]:
+    """Bring what lies elsewhere into the cache, which experiments in temporary copies of the project share.
+
+    Returns:
+        The archives, and the other files by their names in the dataset.
+    """
+    cache, label = project_root() / CACHE / dataset / source.kind, f"fetch {dataset}"
+    with in_turn(f"{dataset}.fetch"):
+        if isinstance(source, HttpSource):
+            files = http.fetch_all(http.list_items(source, key), source, cache, label=label)
+        elif isinstance(source, RemoteSource):
+            files = remote.fetch(source, cache, key, label=label)
+        else:
+            files = kaggle.fetch(source, cache, key)
+    return group(files) if isinstance(source, KaggleSource) or source.unpack else ([], files)
 
 
 def _directory(key: str, entry: DatasetParams, source: DirectorySource, raw: Path) -> Path:
@@ -63,19 +97,19 @@ def _directory(key: str, entry: DatasetParams, source: DirectorySource, raw: Pat
     holds = registry.get(entry.layout).HOLDS
     if source.path is None:
         raise UserError(f"{key}.path is null: set it in params.yaml to the folder that holds {holds}.")
-    root = source.path.expanduser()
+    root = resolve(source.path)
     if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "does not exist"
+        what = "is a file, not a folder" if root.exists() else f"does not exist{from_where(root)}"
         raise UserError(f"{key}.path: {stored(str(root))} {what}: set it to the folder that holds {holds}.")
     if raw.resolve().is_relative_to(root.resolve()):
         raise UserError(f"{key}.path: {stored(str(root))} holds this project's own data/: give the dataset's folder.")
     _clear(raw)
-    write_json(raw / "source.json", {"root": str(root)})
+    write_json(raw / "source.json", {"root": str(source.path.expanduser())})
     return root
 
 
 def _generated(dataset: str, entry: DatasetParams, source: GenerateSource, raw: Path, engine: EngineParams) -> None:
-    """Draw the sample; the bytes depend on the source's settings alone. Clips drawn before an interruption are kept."""
+    """Draw the sample; the bytes depend only on the source's settings. Clips drawn before an interruption are kept."""
     plan = [entry.layout, source.model_dump(), code_hash(("synthetic",))]
     staging = _begin(raw, plan)
     with progress_bar(f"generate {dataset}", "clip") as bar:
@@ -95,87 +129,10 @@ def _generated(dataset: str, entry: DatasetParams, source: GenerateSource, raw: 
     _publish(staging, raw)
 
 
-def _from_archives(dataset: str, key: str, source: ArchiveSource, raw: Path) -> None:
-    paths = [path.expanduser() for path in source.paths]
-    if not paths:
-        raise UserError(f"{key}.paths is empty: list the archives of {dataset} there, as they were downloaded.")
-    archives = group(paths)
-    check_sha256(paths, source.sha256, key)
-    _assemble(raw, archives, {}, _limits(source), label=f"unpack {dataset}")
-
-
-def _from_http(dataset: str, key: str, source: HttpSource, raw: Path) -> None:
-    items = http.list_items(source, key)
-    fetched = http.fetch_all(items, source, CACHE / dataset / "http", label=f"fetch {dataset}")
-    _take(dataset, {item.path: path for item, path in fetched.items()}, source, raw, unpacked=source.unpack)
-
-
-def _from_remote(dataset: str, key: str, source: RemoteSource, raw: Path) -> None:
-    files = remote.fetch(source, CACHE / dataset / "remote", key, label=f"fetch {dataset}")
-    _take(dataset, files, source, raw, unpacked=source.unpack)
-
-
-def _from_kaggle(dataset: str, key: str, source: KaggleSource, raw: Path) -> None:
-    files = kaggle.fetch(source, CACHE / dataset / "kaggle", key)
-    _take(dataset, files, source, raw, unpacked=True)
-
-
-def _take(
-    dataset: str,
-    files: Mapping[str, Path],
-    source: HttpSource | KaggleSource | RemoteSource,
-    raw: Path,
-    *,
-    unpacked: bool,
-) -> None:
-    """Put fetched files into raw/ under their names; archives among them are unpacked where they would have been.
-
-    Args:
-        files: name in the dataset -> fetched file.
-    """
-    names = raw.with_name("raw.names")  # the fetched files under the names by which archives and their pieces are known
-    shutil.rmtree(names, ignore_errors=True)
-    archives: list[Path] = []
-    others: dict[str, Path] = {}
-    for name, path in files.items():
-        if unpacked and (is_archive(name) or is_archive(name.rpartition(".")[0])):
-            (names / name).parent.mkdir(parents=True, exist_ok=True)
-            (names / name).symlink_to(path.resolve())
-            archives.append(names / name)
-        else:
-            others[name] = path
-    placed = [
-        replace(archive, folder=archive.pieces[0].parent.relative_to(names).as_posix()) for archive in group(archives)
-    ]
-    _assemble(raw, placed, others, _limits(source), label=f"unpack {dataset}")
-    shutil.rmtree(names, ignore_errors=True)
-
-
-def _limits(source: ArchiveSource | HttpSource | KaggleSource | RemoteSource) -> UnpackLimits:
-    return UnpackLimits(int(source.max_unpacked_gb * 1e9), source.max_expansion)
-
-
-def _assemble(
-    raw: Path, archives: Sequence[Archive], files: Mapping[str, Path], limits: UnpackLimits, *, label: str
-) -> None:
-    """Build the tree beside raw/ and put it there when it is whole; after an interruption it goes on with the rest."""
-    staging = _begin(raw, [sorted(archive.mark() for archive in archives), sorted(files)])
-    unpack_all(archives, staging, limits, label=label)
-    for name, path in files.items():
-        goal = staging / "files" / name
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        goal.unlink(missing_ok=True)
-        try:
-            os.link(path, goal)
-        except OSError:  # another file system
-            shutil.copyfile(path, goal)
-    _publish(staging, raw)
-
-
 def _begin(raw: Path, plan: list[Any]) -> Path:
     """The folder beside raw/ in whose `files` its content is gathered; what another plan gathered there is removed."""
     staging = raw.with_name("raw.partial")
-    mark = hashlib.sha256(repr(plan).encode()).hexdigest()
+    mark = short_sha256(plan)
     # Without files/ it was killed after they had become raw/: nothing that is marked as done there is still there.
     if not (staging / mark).exists() or not (staging / "files").exists():
         shutil.rmtree(staging, ignore_errors=True)

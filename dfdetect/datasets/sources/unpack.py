@@ -1,101 +1,88 @@
-"""Unpack archives that come from strangers: nothing outside the tree, no devices, no bombs, nothing half-done."""
+"""Unpack archives that come from strangers: nothing outside the tree, no devices, no bombs, nothing half-done.
+
+zipfile and tarfile do the unpacking. What they leave open is added here: names that lead out are refused instead of
+changed, sizes are counted before they are written, links are made last, and an archive that is cut short is an error.
+"""
 
 from __future__ import annotations
 
 import bz2
 import gzip
-import io
 import lzma
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from dfdetect.datasets.tree import stored
 from dfdetect.errors import UserError
 
-SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+# How one file is packed under its own name, as labels.csv.gz; x.tar.gz is a tar archive.
+_ALONE: dict[str, Callable[[Any], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", *_ALONE)
 MAX_MEMBERS = 5_000_000
 # An archive may always expand to this much, whatever its ratio: short lists and blank frames pack well.
 FREE_BYTES = 1024**3
 _BLOCK = 1024 * 1024
-_TAR_BLOCK = 512
-_LONGEST_LINK = 4096
+_LONGEST_LINK = 4096  # bytes; what Linux takes
+_SPECIAL = "is a device, a pipe or a socket; refused."
+# Headers of a tar that tarfile reads into memory whatever their size: long names and pax records.
+_READ_WHOLE = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, *tarfile.GNU_TYPES[:2])
+_LONGEST_HEADER = 1024 * 1024  # bytes; names end at 4,096
+_UTF8_FLAG = 0x800  # of a zip's member: its name is UTF-8
 
-_BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
-
-
-@dataclass(frozen=True)
-class UnpackLimits:
-    """How far an archive may expand.
-
-    Args:
-        max_bytes: altogether.
-        max_expansion: times the archive's own size (beyond FREE_BYTES).
-    """
-
-    max_bytes: int
-    max_expansion: float
-
-    def of(self, packed_bytes: int) -> int:
-        """The bytes that an archive of this size may expand to."""
-        return min(self.max_bytes, max(FREE_BYTES, int(packed_bytes * self.max_expansion)))
+# What the libraries raise for damaged archives; ValueErrors for offsets and names that cannot be.
+_BROKEN = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, struct.error),
+    *(EOFError, ValueError, OverflowError),
+)
+Link = tuple[str, str, bool]  # name, what it points to, whether that starts at the root
 
 
 @dataclass
-class _Target:
-    """The folder to unpack into, and what has been written there."""
+class Budget:
+    """What an archive of some size, and those inside it, may expand to."""
 
-    archive: str
-    root: Path
-    limit: int
-    progress: Callable[[int], object]
-    written: int = 0
+    packed_bytes: int
+    max_bytes: int  # altogether
+    max_expansion: float  # times packed_bytes (beyond FREE_BYTES)
+    progress: Callable[[int], object] = lambda _: None  # called with the bytes of each file that has been written
+    spent: int = 0
     members: int = 0
-    links: list[tuple[str, str, bool]] = field(default_factory=list)  # name, what it points to, whether from the root
 
-    def place(self, name: str) -> Path:
-        """Where a member goes.
+    def take(self, size: int, label: str, name: str) -> None:
+        """Count one member before it is written.
 
         Raises:
-            UserError: outside the tree.
+            UserError: it would be too much.
         """
         self.members += 1
         if self.members > MAX_MEMBERS:
-            raise UserError(f"{self.archive}: more than {MAX_MEMBERS:,} members; refused.")
-        return self.root / inside(name, self.archive)
+            raise UserError(f"{label}: more than {MAX_MEMBERS:,} members; refused.")
+        self.check(size, label, f"it goes on at {stored(name)}")
+        self.spent += size
 
-    def write(self, name: str, source: IO[bytes]) -> None:
-        """One file; its size is counted as it is written, whatever the archive declares."""
-        path = self.place(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            while block := source.read(_BLOCK):
-                self.written += len(block)
-                if self.written > self.limit:
-                    raise self.too_large(f"it goes on at {stored(name)}")
-                file.write(block)
-                self.progress(len(block))
-
-    def too_large(self, what: str) -> UserError:
-        """The error for an archive that expands too far."""
-        return UserError(
-            f"{self.archive}: unpacked it is larger than {self.limit:,} bytes ({what}); refused. If you trust it, "
-            "raise max_unpacked_gb or max_expansion of its source in params.yaml."
-        )
+    def check(self, more: int, label: str, why: str) -> None:
+        """Raise a UserError if so many more bytes would be too much."""
+        limit = min(self.max_bytes, max(FREE_BYTES, int(self.packed_bytes * self.max_expansion)))
+        if self.spent + more > limit:
+            raise UserError(
+                f"{label}: unpacked it is larger than {limit:,} bytes ({why}); refused. If you trust it, raise "
+                "max_unpacked_gb or max_expansion of its source in params.yaml."
+            )
 
 
 def inside(name: str, archive: str) -> str:
     """A member's name as a relative path that stays in the tree.
 
     Raises:
-        UserError: it is absolute, climbs out with `..`, or is no name.
+        UserError: it is absolute, climbs out with `..`, or holds a zero byte.
     """
     plain = name.replace("\\", "/")
     parts = [part for part in plain.split("/") if part not in ("", ".")]
@@ -106,161 +93,157 @@ def inside(name: str, archive: str) -> str:
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file's name says that it is an archive which can be unpacked."""
+    """Whether a file's name says that it is an archive, or a single packed file, which can be unpacked."""
     return name.lower().endswith(SUFFIXES)
 
 
-def unpack(
-    file: io.BufferedIOBase | IO[bytes],
-    name: str,
-    size: int,
-    target: Path,
-    limits: UnpackLimits,
-    progress: Callable[[int], object] = lambda _: None,
-) -> None:
+def is_single(name: str) -> bool:
+    """Whether a file's name says that one file is packed in it, such as labels.csv.gz."""
+    return name.lower().endswith(tuple(_ALONE)) and stem(name) == os.path.splitext(name)[0]
+
+
+def stem(name: str) -> str:
+    """An archive's name without the suffix that says its kind."""
+    return name[: -max(len(suffix) for suffix in SUFFIXES if name.lower().endswith(suffix))]
+
+
+def unpack(file: Any, name: str, target: Path, budget: Budget, label: str | None = None) -> None:
     """Unpack an archive into a folder.
 
     Args:
-        file: open for reading, seekable.
-        name: of the archive; its ending says the kind, and messages name it.
-        size: of the archive (bytes).
+        file: open for reading bytes, seekable.
+        name: of the archive; its ending says the kind.
         target: folder; made if absent, its files are replaced.
-        progress: called with the bytes of each block written.
+        label: how messages name the archive, if not by its name.
     Raises:
         UserError: it is damaged, cut short, encrypted, of another kind, leads out of the folder, holds devices or links
-            that leave the tree, or expands beyond the limits. What was written stays behind in `target`.
+            that leave the tree, or expands beyond the budget. What was written stays behind in `target`.
     """
-    label, lower = stored(name), name.lower()
-    goal = _Target(label, target, limits.of(size), progress)
+    label = label or stored(name)
+    kind = _unzip if name.lower().endswith(".zip") else _unpack_single if is_single(name) else _untar
     target.mkdir(parents=True, exist_ok=True)
-    with _explained(label):
-        if lower.endswith(".zip"):
-            _unzip(file, goal)
-        elif lower.endswith(SUFFIXES):
-            _untar(file, lower, goal)
-        else:
-            raise UserError(f"{label}: not an archive that can be unpacked ({', '.join(SUFFIXES)}).")
-        _link(goal)
-
-
-@contextmanager
-def _explained(label: str) -> Iterator[None]:
     try:
-        yield
-    except _BROKEN as error:
-        raise UserError(f"{label} is damaged or cut short ({error or type(error).__name__}): fetch it again.") from None
+        _make_links(kind(file, name, target, budget, label), target, label)
     except NotImplementedError as error:
-        raise UserError(
-            f"{label} is packed in a way that cannot be read ({error}): unpack it by hand, use kind: directory."
-        ) from None
+        said = f"is packed in a way that cannot be read ({error}): unpack it by hand, use kind: directory"
     except RuntimeError as error:
         if "password" not in str(error):
             raise
-        raise UserError(f"{label} is encrypted: unpack it by hand and use kind: directory.") from None
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise UserError(f"{label} cannot be unpacked: {why} ({stored(str(error.filename or ''))}).") from None
+        said = "is encrypted: unpack it by hand and use kind: directory"
+    except (*_BROKEN, OSError) as error:
+        if isinstance(error, _BROKEN) or error.errno is None:  # bz2 and zstd raise plain OSErrors
+            said = f"is damaged or cut short ({' '.join(str(error).split()) or type(error).__name__}): fetch it again"
+        else:
+            said = f"cannot be unpacked: {error.strerror} ({stored(str(error.filename or ''))})"
+    else:
+        return
+    raise UserError(f"{label} {said}.")
 
 
-def _unzip(file: Any, goal: _Target) -> None:
+def _unzip(file: Any, _: str, target: Path, budget: Budget, label: str) -> list[Link]:
+    links = []
     with zipfile.ZipFile(file) as archive:
         declared = sum(info.file_size for info in archive.infolist())
-        if declared > goal.limit:
-            raise goal.too_large(f"it declares {declared:,} bytes")
+        budget.check(declared, label, f"it declares {declared:,} bytes")
         for info in archive.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
-            if info.is_dir() or info.filename.endswith("\\"):
-                goal.place(info.filename).mkdir(parents=True, exist_ok=True)
-            elif kind == stat.S_IFLNK:
-                goal.links.append((info.filename, _link_target(archive, info), False))
-            elif kind in (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK):
-                raise _refused_kind(goal, info.filename)
-            else:
+            name = inside(_zip_name(info), label)
+            if kind in (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK):
+                raise UserError(f"{label}: its member {stored(name)} {_SPECIAL}")
+            budget.take(info.file_size, label, name)  # zipfile reads no more than it declares
+            if stat.S_ISLNK(kind):
                 with archive.open(info) as source:
-                    goal.write(info.filename, source)
+                    links.append((name, os.fsdecode(source.read(_LONGEST_LINK)), False))
+            elif info.filename.endswith(("/", "\\")):
+                (target / name).mkdir(parents=True, exist_ok=True)
+            else:
+                info.filename = name
+                archive.extract(info, target)
+                budget.progress(info.file_size)
+    return links
 
 
-def _link_target(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
-    with archive.open(info) as source:
-        return os.fsdecode(source.read(_LONGEST_LINK))
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """A member's name; macOS and older tools pack UTF-8 without the flag that says so."""
+    if info.flag_bits & _UTF8_FLAG:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
-class _Watched:
-    """A stream that remembers its last read: a tar archive that is whole ends in a block of zeros."""
+class _Member(tarfile.TarInfo):
+    """A tar header. tarfile takes anything else for the archive's end; only a block of zeros marks it."""
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self.last = b""
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
+        """Read 512 bytes.
 
-    def read(self, size: int = -1) -> bytes:
-        data: bytes = self._stream.read(size)
-        self.last = data
-        return data
+        Raises:
+            tarfile.ReadError: they are damaged, or missing.
+        """
+        try:
+            member = super().frombuf(buf, encoding, errors)
+            if member.type in _READ_WHOLE and member.size > _LONGEST_HEADER:
+                raise tarfile.ReadError(f"a header of {member.size:,} bytes")
+            return member
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"{error}" if buf else "its end is missing") from None
 
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return int(self._stream.seek(offset, whence))
 
-    def tell(self) -> int:
-        return int(self._stream.tell())
+def _untar(file: Any, name: str, target: Path, budget: Budget, label: str) -> list[Link]:
+    links = []
+    mode = "r:*"
+    if name.lower().endswith("zst"):
+        import pyarrow as pa
 
-
-def _untar(file: Any, lower: str, goal: _Target) -> None:
-    with _decompressed(file, lower) as stream:
-        watched = _Watched(stream)
-        with tarfile.open(fileobj=watched, mode="r:") as archive:  # type: ignore[call-overload]
-            for member in archive:
-                _untar_member(archive, member, goal)
-        if len(watched.last) < _TAR_BLOCK:
-            raise tarfile.ReadError("its end is missing")
-        while stream.read(_BLOCK):  # to the end, so that the checksum is verified
+        file, mode = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd"), "r|"
+    with tarfile.open(fileobj=file, mode=mode, tarinfo=_Member) as archive:  # type: ignore[call-overload]
+        for member in archive:
+            archive.members = []  # or tarfile keeps every header until the end
+            member.name = inside(member.name, label)
+            budget.take(member.size, label, member.name)
+            if member.issym() or member.islnk():
+                links.append((member.name, member.linkname, member.islnk()))
+            elif member.isdir() or member.isreg():
+                archive.extract(member, target, set_attrs=False, filter="data")
+                budget.progress(member.size)
+            else:
+                raise UserError(f"{label}: its member {stored(member.name)} {_SPECIAL}")
+        while archive.fileobj.read(_BLOCK):  # to the end, so that the checksum is verified
             pass
+    return links
 
 
-def _untar_member(archive: tarfile.TarFile, member: tarfile.TarInfo, goal: _Target) -> None:
-    archive.members = []  # type: ignore[attr-defined]  # or tarfile keeps every member's header until the end
-    if member.isdir():
-        goal.place(member.name).mkdir(parents=True, exist_ok=True)
-    elif member.issym() or member.islnk():
-        goal.links.append((member.name, member.linkname, member.islnk()))
-    elif member.isreg():
-        source = archive.extractfile(member)
-        assert source is not None, "a regular member has content"
-        with source:
-            goal.write(member.name, source)
-    else:
-        raise _refused_kind(goal, member.name)
+def _unpack_single(file: Any, name: str, target: Path, budget: Budget, label: str) -> list[Link]:
+    name = inside(os.path.basename(name), label)
+    with _ALONE[os.path.splitext(name)[1].lower()](file) as source, (target / stem(name)).open("wb") as out:
+        while block := source.read(_BLOCK):
+            budget.take(len(block), label, stem(name))
+            out.write(block)
+            budget.progress(len(block))
+    return []
 
 
-def _decompressed(file: Any, lower: str) -> Any:
-    if lower.endswith((".gz", ".tgz")):
-        return gzip.GzipFile(fileobj=file)
-    if lower.endswith(("bz2",)):
-        return bz2.BZ2File(file)
-    if lower.endswith(("xz",)):
-        return lzma.LZMAFile(file)
-    return file
-
-
-def _refused_kind(goal: _Target, name: str) -> UserError:
-    return UserError(f"{goal.archive}: its member {stored(name)} is a device, a pipe or a socket; refused.")
-
-
-def _link(goal: _Target) -> None:
+def _make_links(links: list[Link], target: Path, label: str) -> None:
     """Make the links once all files are there, so that nothing is ever written through one.
 
-    A link to a file becomes a second name of that file; one to a folder stays a link. Links may point to links.
+    A link to a file becomes a second name of that file; one to a folder stays a link. Links may point to links. Those
+    that point to nothing in the archive are left out.
     """
-    waiting = [(goal.place(name), name, to, from_root) for name, to, from_root in goal.links]
-    root = goal.root.resolve()
-    while waiting:
+    root = target.resolve()
+    while links:
         left = []
-        for path, name, to, from_root in waiting:
-            outside = to.startswith("/") or "\0" in to
-            aim = Path(os.path.realpath(goal.root / to if from_root else path.parent / to))
-            if outside or not aim.is_relative_to(root):
-                raise UserError(f"{goal.archive}: its link {stored(name)} leaves the tree ({stored(to)}); refused.")
+        for name, to, from_root in links:
+            path = target / name
+            aim = Path(os.path.realpath(target / to if from_root else path.parent / to))
+            if to.startswith("/") or "\0" in to or not aim.is_relative_to(root):
+                raise UserError(f"{label}: its link {stored(name)} leaves the tree ({stored(to)}); refused.")
             if not aim.exists():
-                left.append((path, name, to, from_root))
+                left.append((name, to, from_root))
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
@@ -268,6 +251,6 @@ def _link(goal: _Target) -> None:
                 path.symlink_to(os.path.relpath(aim, path.parent.resolve()), target_is_directory=True)
             else:
                 os.link(aim, path)
-        if len(left) == len(waiting):
-            return  # the rest point to nothing in the archive: left out
-        waiting = left
+        if len(left) == len(links):
+            return
+        links = left

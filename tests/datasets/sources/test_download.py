@@ -6,16 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+import yaml
 
 from dfdetect.config.params import DatasetParams, EngineParams
 from dfdetect.datasets.sources import probe
 from dfdetect.datasets.sources.cache import Cache, State
-from dfdetect.datasets.sources.index import download
+from dfdetect.datasets.sources.index import download, told
 from dfdetect.datasets.tree import on_disk
 from dfdetect.errors import MediaError, UserError
 from dfdetect.io.schemas import VIDEOS
 from dfdetect.io.tables import read_table
+from dfdetect.media.decoders import folder_frames
 from dfdetect.runtime.video_stage import media_root
 from tests.datasets.sources.media import mp4
 
@@ -144,7 +148,8 @@ def test_a_damaged_cache_is_read_as_far_as_it_goes(project: Path) -> None:
     damages = {
         whole[:-10]: "ab",
         whole + b"\xff\xfe{": "abc",
-        b"[]\n" + whole: "",
+        b"[]\n" + whole: "abc",
+        whole.replace(b'"sha256": "b"', b'"sha256": ?b"'): "ac",
         b"": "",
         whole + b'["a", 1]\n': "abc",
     }
@@ -162,7 +167,7 @@ def test_a_file_changed_a_moment_ago_is_not_remembered(project: Path, monkeypatc
     monkeypatch.setattr("dfdetect.datasets.sources.cache.SETTLED_NS", 10**12)
     root = videos(project / "v", ["real/a.mp4", "fake/c.mp4"])
     download("mine", entry(root), ENGINE)
-    assert len(Path(".cache/download/mine.jsonl").read_bytes().splitlines()) == 1  # the header
+    assert not Path(".cache/download/mine.jsonl").read_bytes().strip()
 
 
 def _crash_on_c(path: Path) -> object:
@@ -211,10 +216,45 @@ def test_odd_names_are_read(project: Path) -> None:
     assert {on_disk(str(row["path"])) for row in rows} == set(names)
 
 
-def test_a_folder_of_frames_is_one_video(project: Path) -> None:
-    import cv2
-    import numpy as np
+def test_a_folder_of_frames_is_read_in_the_order_of_its_numbers(project: Path) -> None:
+    """998, 999, 1000 without zeros in front; as text 1000 would come first."""
+    for number, grey in ((998, 10), (999, 120), (1000, 230)):
+        for name in ("real/r0", "fake/f0"):
+            (project / "v" / name).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(project / "v" / name / f"{number}.png"), np.full((20, 30, 3), grey, np.uint8))
+    metrics = download("mine", entry(project / "v"), ENGINE)
+    assert [(row["path"], row["method"], row["declared_frames"]) for row in table()] == [
+        ("fake/f0", None, 3),
+        ("real/r0", "real", 3),
+    ]
+    assert told(metrics["layout"]) == [
+        "2 folders of numbered images, each taken as one video (or set frame_folders: false): fake/f0, real/r0"
+    ]
+    assert folder_frames(project / "v" / "real/r0") == ["998.png", "999.png", "1000.png"]
 
+
+def test_what_was_left_out_is_said_on_the_terminal(project: Path) -> None:
+    root = videos(project / "v", ["Celeb-real/id0_0000.mp4", "Celeb-synthesis/id0_id1_0000.mp4", "other/c.mp4"])
+    for name in ("@eaDir/x.jpg", "Celeb-real/.DS_Store", "a.txt", "b.txt", "c.txt", "d.txt"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"x")
+    text = yaml.safe_load((ROOT / "params.yaml").read_text())
+    text["datasets"]["mine"] = {"layout": "celebdf", "source": {"kind": "directory", "path": str(root)}}
+    Path("params.yaml").write_text(yaml.safe_dump(text))
+    command = [sys.executable, "-m", "stages.download", "--dataset", "mine"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.splitlines() == [
+        "download mine: 2 videos, 0 of them cannot be probed",
+        "  no list of the set is here: what only it says, such as an official split, is not known",
+        "  1 parts that are not here: YouTube-real",
+        "  1 videos outside of the folders that count: other/c.mp4",
+        "  4 files of other kinds: a.txt, b.txt, c.txt, ...",
+        "  2 hidden, or left behind by unpackers, recycle bins and network disks: @eaDir/, Celeb-real/.DS_Store",
+    ]
+
+
+def test_a_folder_of_frames_is_one_video(project: Path) -> None:
     folder = project / "v" / "frames" / "a"
     folder.mkdir(parents=True)
     for number in (10, 2, 1):
@@ -258,8 +298,6 @@ def test_a_selection_that_the_layout_does_not_make_is_refused(project: Path, nam
     ],
 )
 def test_the_command_line_ends_in_one_message(source: str, said: str) -> None:
-    import yaml
-
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["datasets"]["mine"] = {"layout": "folder", "source": yaml.safe_load(source)}
     Path("params.yaml").write_text(yaml.safe_dump(params))

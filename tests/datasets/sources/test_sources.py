@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from dfdetect.config.params import DatasetParams, EngineParams
+from dfdetect.datasets.registry import build_index
 from dfdetect.datasets.sources.sources import bring
 from dfdetect.errors import UserError
+from tests.datasets.trees import CASES
 
 ENGINE = EngineParams(workers=1)
 RAW = Path("data/x/raw")
@@ -123,7 +125,7 @@ def test_the_sample_goes_on_from_the_clips_that_were_drawn(monkeypatch: pytest.M
         if len(drawn) == 2:
             raise KeyboardInterrupt
         drawn.append(path)
-        path.write_bytes(b"a film")
+        path.write_bytes(b"a video")
 
     monkeypatch.setattr("synthetic.write._render", draw)
     source = entry(
@@ -135,6 +137,22 @@ def test_the_sample_goes_on_from_the_clips_that_were_drawn(monkeypatch: pytest.M
     first, drawn[:] = list(drawn), [Path()] * 9
     bring("set", source, Path("raw"), EngineParams(workers=1))
     assert len(set(drawn[9:]) & set(first)) == 0
-    films = list(Path("raw").rglob("*.mp4"))
-    assert len(films) == len(first) + len(drawn[9:]) > 2
+    clips = list(Path("raw").rglob("*.mp4"))
+    assert len(clips) == len(first) + len(drawn[9:]) > 2
     assert not Path("raw.partial").exists()
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="../shared/cases is not here")
+@pytest.mark.parametrize(
+    ("name", "layout", "found"),
+    [
+        ("plain.tar.gz", "folder", ["fake/b.mp4", "real/a.mp4"]),
+        ("mac.zip", "folder", ["fake/b.mp4", "real/a.mp4"]),
+        ("zip_in_zip.zip", "celebdf", ["Celeb-real/id0_0000.mp4", "Celeb-synthesis/id0_id1_0000.mp4"]),
+    ],
+)
+def test_made_cases_of_archives(name: str, layout: str, found: list[str]) -> None:
+    source = {"kind": "archive", "paths": [str(CASES / "archives" / name)]}
+    made = DatasetParams.model_validate({"layout": layout, "source": source})
+    index = build_index("x", made, bring("x", made, RAW, ENGINE))
+    assert [clip.video_id for clip in index.clips] == found

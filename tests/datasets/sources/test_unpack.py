@@ -1,20 +1,26 @@
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
+from types import ModuleType
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfdetect.datasets.sources import unpack as module
-from dfdetect.datasets.sources.unpack import UnpackLimits, inside, unpack
+from dfdetect.datasets.sources.unpack import Budget, inside, unpack
 from dfdetect.errors import UserError
 
-LIMITS = UnpackLimits(10_000_000, 50.0)
+LIMITS = (10_000_000, 50.0)
 CONTENT = {
     "real/a.mp4": b"a" * 3000,
     "real/deep/b.mp4": b"bb" * 40,
@@ -50,11 +56,12 @@ KINDS: dict[str, Callable[[dict[str, bytes]], bytes]] = {
     "x.TGZ": lambda content: make_tar(content, "w:gz"),
     "x.tar.bz2": lambda content: make_tar(content, "w:bz2"),
     "x.tar.xz": lambda content: make_tar(content, "w:xz"),
+    "x.tar.zst": lambda content: pa.compress(make_tar(content), codec="zstd", asbytes=True),
 }
 
 
-def run(data: bytes, name: str, target: Path, limits: UnpackLimits = LIMITS) -> None:
-    unpack(io.BytesIO(data), name, len(data), target, limits)
+def run(data: bytes, name: str, target: Path, limits: tuple[int, float] = LIMITS) -> None:
+    unpack(io.BytesIO(data), name, target, Budget(len(data), *limits))
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -74,6 +81,25 @@ def test_an_archive_cut_short_is_an_error(name: str, cut: float, tmp_path: Path)
     data = KINDS[name](noise)
     with pytest.raises(UserError, match="damaged or cut short"):
         run(data[: int(len(data) * cut)], name, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_whatever_is_damaged_ends_in_one_message(name: str, tmp_path: Path) -> None:
+    random, whole = Random(name), KINDS[name](CONTENT)
+    refused = 0
+    for number in range(100):
+        data = bytearray(whole)
+        for _ in range(random.choice((1, 3, 10))):
+            data[random.randrange(len(data))] = random.randrange(256)
+        try:
+            run(bytes(data), name, tmp_path / str(number))
+        except UserError as error:
+            refused += str(error).startswith(name)
+    assert refused > 20
+    at = whole.rfind(b"PK\5\6") + 16  # where a zip says that its directory begins
+    if name == "x.zip":
+        with pytest.raises(UserError, match="damaged or cut short"):
+            run(whole[:at] + b"\xff\xff\xff\x7f" + whole[at + 4 :], name, tmp_path / "far")
 
 
 def test_a_tar_cut_between_two_members_is_an_error(tmp_path: Path) -> None:
@@ -183,6 +209,78 @@ def test_links_in_a_zip_are_checked_too(target: str, tmp_path: Path) -> None:
         run(buffer.getvalue(), "x.zip", tmp_path / "out")
 
 
+def test_a_link_is_no_way_out_for_what_comes_later(tmp_path: Path) -> None:
+    """A folder's link first, then a file below that name: tarfile's own filter would write through it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(member("real/sub", tarfile.SYMTYPE, "../fake"))
+        for name in ("fake/a.mp4", "real/sub/b.mp4"):
+            info = tarfile.TarInfo(name)
+            info.size = 1
+            archive.addfile(info, io.BytesIO(b"x"))
+    with pytest.raises(UserError, match="cannot be unpacked"):  # the name is a folder already: never a mixture
+        run(buffer.getvalue(), "x.tar", tmp_path / "out")
+    assert set(tree(tmp_path / "out")) == {"fake/a.mp4", "real/sub/b.mp4"}
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_header_that_would_fill_the_memory_is_refused(kind: bytes, tmp_path: Path) -> None:
+    info = member("x", kind)
+    info.size = 2_000_000_000
+    with pytest.raises(UserError, match=r"a header of 2,000,000,000 bytes"):
+        run(info.tobuf() + bytes(1024), "x.tar", tmp_path / "out")
+
+
+def test_a_damaged_header_in_the_middle_is_an_error(tmp_path: Path) -> None:
+    data = bytearray(make_tar(CONTENT))
+    data[512 + 3072 + 10] ^= 0xFF  # in the second member's header
+    with pytest.raises(UserError, match=r"damaged or cut short \(bad checksum\)"):
+        run(bytes(data), "x.tar", tmp_path / "out")
+
+
+def test_permissions_of_strangers_are_not_taken_over(tmp_path: Path) -> None:
+    info = member("real", tarfile.DIRTYPE)
+    info.mode = 0
+    tool = member("tool", tarfile.REGTYPE)
+    tool.mode = 0o6777
+    run(make_tar({"real/a.mp4": b"x"}, extra=[info, tool]), "x.tar", tmp_path / "out")
+    assert tree(tmp_path / "out") == {"real/a.mp4": b"x", "tool": b""}
+    assert not (tmp_path / "out/tool").stat().st_mode & 0o6111
+
+
+def test_another_kind_than_the_name_says(tmp_path: Path) -> None:
+    """Servers and browsers unpack .gz on the way and keep the name."""
+    run(make_tar(CONTENT), "x.tar.gz", tmp_path / "out")
+    run(make_tar(CONTENT, "w:xz"), "x.tar", tmp_path / "again")
+    assert tree(tmp_path / "out") == tree(tmp_path / "again") == CONTENT
+
+
+@pytest.mark.parametrize("flagged", [True, False])
+def test_names_of_a_zip_are_utf_8_with_and_without_the_flag(tmp_path: Path, flagged: bool) -> None:
+    data = make_zip({"real/Zoë.mp4": b"x"})
+    if not flagged:
+        for at, mark in ((6, b"PK\x03\x04"), (8, b"PK\x01\x02")):
+            start = data.find(mark) + at
+            data = data[:start] + b"\0\0" + data[start + 2 :]
+    run(data, "x.zip", tmp_path / "out")
+    assert tree(tmp_path / "out") == {"real/Zoë.mp4": b"x"}
+
+
+@pytest.mark.parametrize(("name", "packed"), [("a.csv.gz", gzip), ("a.csv.bz2", bz2), ("A.CSV.XZ", lzma)])
+def test_a_single_packed_file_is_unpacked_under_its_name(
+    name: str, packed: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = packed.compress(b"filename,label\n" * 100)
+    run(data, name, tmp_path / "out")
+    assert tree(tmp_path / "out") == {name[: name.rindex(".")]: b"filename,label\n" * 100}
+    with pytest.raises(UserError, match="damaged or cut short"):
+        run(data[:-9], name, tmp_path / "cut")
+    monkeypatch.setattr(module, "FREE_BYTES", 100_000)
+    with pytest.raises(UserError, match="unpacked it is larger than"):
+        run(packed.compress(bytes(6_000_000)), name, tmp_path / "bomb")
+    assert not sum(len(content) for content in tree(tmp_path / "bomb").values()) > 1_100_000
+
+
 @pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
 def test_devices_and_pipes_are_refused(kind: bytes, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a device, a pipe or a socket"):
@@ -194,7 +292,7 @@ def test_a_bomb_is_refused_before_it_fills_the_disk(name: str, tmp_path: Path, m
     monkeypatch.setattr(module, "FREE_BYTES", 100_000)
     data = KINDS[name]({"bomb.mp4": bytes(6_000_000)})
     if name == "x.tar":
-        limits = UnpackLimits(1_000_000, 50.0)
+        limits = (1_000_000, 50.0)
     else:
         limits = LIMITS
         assert len(data) * 50 < 6_000_000
