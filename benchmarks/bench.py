@@ -29,7 +29,8 @@ from dfdetect.errors import MediaError
 from dfdetect.media.video import centres, probe
 from dfdetect.runtime.threads import cpu_count, one_thread, tune_allocator
 from dfdetect.runtime.video_stage import Video
-from synthetic import GenerateSource, generate
+from synthetic.generate import generate
+from synthetic.settings import GenerateSource
 
 DOCUMENT = Path("docs/benchmarks.md")
 SCORED = 5  # videos that evaluate's measurement scores
@@ -47,7 +48,7 @@ def make_clips(folder: Path, count: int, *, seconds: int, width: int, height: in
         clip_s=3,
         fps=30,
         size=480,
-        look="street",
+        style="street",
         crf=20,
     )
     generate(folder / "heads", layout="fakeavceleb", source=source, workers=cpu_count())

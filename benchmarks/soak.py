@@ -24,9 +24,12 @@ from benchmarks.trials import DATASET, STAGES, Project, workers_of
 from dfdetect.arguments import parser
 from dfdetect.io.schemas import COVERAGE, FACES, MASKS, MELS, MOUTHS, SPLITS, VIDEOS
 from dfdetect.io.tables import Shards, read_json, read_table
-from synthetic import GenerateSource, generate
+from synthetic.generate import generate
+from synthetic.settings import GenerateSource
 
-BASES = GenerateSource(seed=9, identities=12, clips_per_category=1, clip_s=0.4, fps=20, size=160, look="studio", crf=23)
+BASES = GenerateSource(
+    seed=9, identities=12, clips_per_category=1, clip_s=0.4, fps=20, size=160, style="studio", crf=23
+)
 HOSTILE_SHARE = 0.01
 KILL_EVERY_S = (20.0, 60.0)  # a worker takes up to 10 s to begin
 SAMPLE_S = 0.5

@@ -21,7 +21,7 @@ DATASET = "trial"
 # Of the drawn clips: as short and small as the stages take them.
 CLIPS = {
     "kind": "generate", "seed": 5, "clips_per_category": 1,
-    "clip_s": 0.4, "fps": 20, "size": 160, "look": "studio", "crf": 23,
+    "clip_s": 0.4, "fps": 20, "size": 160, "style": "studio", "crf": 23,
 }  # fmt: skip
 # Names that writers use before a file or folder is whole.
 _UNFINISHED = (".tmp", ".old", ".partial")

@@ -1,161 +1,141 @@
-"""Where a clip is filmed: the camera and lights drawn for it, and the background behind the head."""
+"""What a clip shows besides the head: camera and light, background, neck and clothes, and how it all moves."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from synthetic.head import Light
-from synthetic.paint import Array, bell, fill, over, spline, to_bytes
+from synthetic.hair import paint_hair_behind
+from synthetic.painting import Array, Canvas, Layer, curve, mirrored, noise, ramp, rgb, to_bytes
+from synthetic.people import Face, between, draw_fields
+
+SAMPLE_RATES_HZ = {"studio": 16000, "street": 44100}
 
 
-@dataclass(frozen=True)
-class Camera:
-    """pixels: side of the filmed square frame before the final resize; noise: deviation in grey levels; blur: in
-    pixels; unit: pixels of one face unit; centre: where the eyes' middle rests, x and y in pixels; shake: hand-held
-    drift in pixels.
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """One clip's camera and light, drawn from the ranges of its style.
+
+    size: side of the written frame in pixels. zoom: side of the frame that is rendered, in written ones. unit,
+    centre_x, centre_y: of the face at rest, in sides of the frame. noise: of the camera, in grey levels. blur: of the
+    lens, in pixels. shake: hand-held drift in pixels. liveliness: of the head's motion. light_x, light_y: where the key
+    light stands (-1..1, up is negative). key, fill, ambient: strengths of the lights. warmth: red against blue.
+    strength: of the forgeries' traces.
     """
 
-    pixels: int
-    noise: float
-    blur: float
-    unit: float
-    centre: tuple[float, float]
-    shake: float
+    size: int
+    zoom: float = between((1.0, 1.12))
+    unit: float = between((0.205, 0.235), street=(0.190, 0.225))
+    centre_x: float = between((0.46, 0.54))
+    centre_y: float = between((0.42, 0.48))
+    noise: float = between((1.6, 3.4), street=(2.2, 5.0))
+    blur: float = between((0.3, 0.6), street=(0.4, 0.8))
+    shake: float = between((0.0, 0.0), street=(1.0, 1.0))
+    liveliness: float = between((1.0, 1.0), street=(1.4, 1.4))
+    light_x: float = between((-0.8, 0.8), street=(-1.2, 1.2))
+    light_y: float = between((-0.9, -0.3))
+    key: float = between((0.62, 0.82), street=(0.50, 0.95))
+    fill: float = between((0.08, 0.22))
+    ambient: float = between((0.26, 0.38), street=(0.18, 0.42))
+    warmth: float = between((-0.05, 0.05), street=(-0.12, 0.06))
+    strength: float = between((1.0, 1.0), street=(0.9, 0.9))
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, style: str, size: int) -> Shot:
+        """A shot in one of the styles."""
+        return cls(size=size, **draw_fields(cls, rng, style))
+
+    @cached_property
+    def canvas(self) -> Canvas:
+        """The frame that is rendered, with the face at rest."""
+        side = 2 * round(self.size * self.zoom / 2)
+        return Canvas((side, side), side * self.unit, (side * self.centre_x, side * self.centre_y))
+
+    @property
+    def tint(self) -> Array:
+        """Colour of the light."""
+        return rgb((1 + 0.6 * self.warmth, 1.0, 1 - self.warmth))
 
 
-@dataclass(frozen=True)
-class Look:
-    """Ranges (low, high) that one data set draws its clips from."""
-
-    sample_rate: int
-    noise: tuple[float, float]
-    blur: tuple[float, float]
-    unit: tuple[float, float]
-    shake: float
-    liveliness: float
-    key: tuple[float, float]
-    ambient: tuple[float, float]
-    light_x: float
-    tint: tuple[float, float]
-    strength: float  # of the forgeries' traces
-
-
-LOOKS: dict[str, Look] = {
-    "studio": Look(
-        sample_rate=16000,
-        noise=(1.6, 3.4),
-        blur=(0.3, 0.6),
-        unit=(0.205, 0.235),
-        shake=0.0,
-        liveliness=1.0,
-        key=(0.62, 0.82),
-        ambient=(0.26, 0.38),
-        light_x=0.8,
-        tint=(-0.05, 0.05),
-        strength=1.0,
-    ),
-    "street": Look(
-        sample_rate=44100,
-        noise=(2.2, 5.0),
-        blur=(0.4, 0.8),
-        unit=(0.190, 0.225),
-        shake=1.0,
-        liveliness=1.4,
-        key=(0.50, 0.95),
-        ambient=(0.18, 0.42),
-        light_x=1.2,
-        tint=(-0.12, 0.06),
-        strength=0.9,
-    ),
-}
+def paint_background(rng: np.random.Generator, style: str, side: int) -> Array:
+    """A wall with shelves and panels or, on a street, houses and windows, all out of focus, uint8 [shape=(P, P, 3)]."""
+    layer = Layer(Canvas((side, side), side, (0.0, 0.0)))  # coordinates run from 0 to 1
+    street = style == "street"
+    base = rng.uniform(20, 60) if street and rng.uniform() < 0.35 else rng.uniform(70, 200)  # by night or by day
+    spot = layer.canvas.bump(float(rng.uniform(0.2, 0.8)), float(rng.uniform(0.3, 0.7)), 0.4, 0.45)
+    layer.rgb[:] = (base + rng.uniform(-28, 28, 3)) * (0.55 + 0.6 * spot)[..., None]
+    for _ in range(rng.integers(60, 160) if street else rng.integers(0, 9)):
+        (x, y), (width, height) = rng.uniform(-0.2, (1, 0.8)), rng.uniform(0.03, (0.12, 0.2) if street else (0.3, 0.4))
+        corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
+        lit = street and rng.uniform() < 0.15  # a window or a lamp
+        colour = rng.uniform(150, 250, 3) if lit else base * rng.uniform(0.3, 1.6) + rng.uniform(-25, 25, 3)
+        layer.paint(corners, np.clip(colour, 0, 250), rng.uniform(0.5, 0.95), blur=0.008)
+    return to_bytes(layer.rgb)
 
 
-def draw_camera(rng: np.random.Generator, look: Look, size: int) -> tuple[Camera, Light]:
-    """Draw one clip's camera and lights."""
-    pixels = 2 * round(size * rng.uniform(1.0, 1.12) / 2)
-    camera = Camera(
-        pixels=pixels,
-        noise=float(rng.uniform(*look.noise)),
-        blur=float(rng.uniform(*look.blur)),
-        unit=float(rng.uniform(*look.unit)) * pixels,
-        centre=(pixels * float(rng.uniform(0.46, 0.54)), pixels * float(rng.uniform(0.42, 0.48))),
-        shake=look.shake,
-    )
-    warm = float(rng.uniform(*look.tint))
-    light = Light(
-        x=float(rng.uniform(-look.light_x, look.light_x)),
-        y=float(rng.uniform(-0.9, -0.3)),
-        key=float(rng.uniform(*look.key)),
-        fill=float(rng.uniform(0.08, 0.22)),
-        ambient=float(rng.uniform(*look.ambient)),
-        tint=(1 + warm * 0.6, 1.0, 1 - warm),
-    )
-    return camera, light
+def paint_body(rng: np.random.Generator, face: Face, shot: Shot) -> Array:
+    """Neck, shoulders and clothes below a head, and long hair behind them.
+
+    Returns:
+        Colours multiplied by opacity, and opacity, uint8 [shape=(P, P, 4)].
+    """
+    layer = Layer(shot.canvas)
+    x, y, shape = shot.canvas.x, shot.canvas.y, shot.canvas.shape
+    across = np.clip(0.86 + 0.16 * shot.light_x * x - 0.05 * x * x, 0.45, 1.15)
+    shade = np.broadcast_to(across * (0.75 * shot.key + shot.ambient), shape)[..., None]
+    paint_hair_behind(layer, face, rng)
+    girth, broad = (0.46, 1.95) if face.gender == "women" else (0.58, 2.25)
+    neck = [(0, 0.5), (girth, 0.6), (girth * 0.98, 1.35), (girth * 1.25, 1.78), (girth * 1.9, 2.0), (0, 2.9)]
+    under_chin = 1 - 0.48 * ramp(y, face.chin_y + 0.55, face.chin_y - 0.05)
+    roundness = np.maximum(np.clip(1.05 - 0.55 * (x / girth) ** 2, 0.55, 1.1), 0.8 * ramp(y, 1.45, 1.75))
+    skin = rgb(face.skin) * shot.tint * (under_chin * roundness)[..., None] * shade
+    layer.paint(curve(mirrored(neck)), skin, blur=0.01, solid=True)
+    neckline = [(0, rng.choice([2.08, 2.35])), (0.38, 1.88), (0.60, 1.74)]
+    shoulders = [(1.2, 1.92), (broad * 0.9, 2.22), (broad, 2.8), (broad * 1.05, 4.2), (0, 4.2)]
+    outline = mirrored(neckline + shoulders)
+    colour = np.clip(rng.uniform(25, 215) + rng.uniform(-40, 40, 3), 12, 235).astype(np.float32)
+    folds = 1 + 0.07 * noise(rng, shape, 0.10 * shape[0]) + 0.02 * rng.standard_normal(shape, dtype=np.float32)
+    if rng.uniform() < 0.2:  # stripes
+        folds = folds * (1 - 0.18 * (np.floor((x if rng.uniform() < 0.5 else y) * 5) % 2))
+    layer.paint(curve(outline), colour * folds[..., None] * shade, blur=0.01, solid=True)
+    layer.paint(curve(outline[[-2, -1, 0, 1, 2]], closed=False), colour * 0.45, 0.35, width=0.03)  # the neckline's seam
+    if rng.uniform() < 0.5:
+        collar = np.array([(0.02, 2.45), (0.34, 1.80), (0.60, 1.72), (0.66, 1.98), (0.36, 2.30)])
+        for flap in (collar, collar * (-1, 1)):
+            layer.paint(flap, np.clip(colour * 1.25 + 12, 0, 245) * shade, blur=0.008)
+    return layer.premultiplied()
 
 
-def draw_background(rng: np.random.Generator, look: str, size: int) -> Array:
-    """A square background, uint8 [shape=(size, size, 3)]."""
-    painter = _studio if look == "studio" else _street
-    return to_bytes(painter(rng, size))
+class Motion:
+    """How one clip moves: one value per frame [shape=(T,) or (T, K)].
 
+    shift: of the head in face units; roll: its tilt in radians; scale: nearness; turn: shift of the nose against the
+    outline in face units; eyes: blink (0 open .. 1 closed) and gaze in x and y (-1..1); gain: exposure of each colour;
+    shake: drift of the camera in pixels.
+    """
 
-def _studio(rng: np.random.Generator, size: int) -> Array:
-    """A wall with a soft spot of light, at times panels, a shelf or a window out of focus."""
-    at = (np.arange(size, dtype=np.float32) + 0.5) / size
-    colour = rng.uniform(70, 200) + rng.uniform(-28, 28, 3)
-    spot = bell(at, float(rng.uniform(0.3, 0.7)), 0.45)[:, None] * bell(at, float(rng.uniform(0.2, 0.8)), 0.4)[None, :]
-    wall = np.asarray(colour, np.float32) * (0.55 + 0.6 * spot)[..., None]
-    kind = int(rng.integers(4))
-    layer = np.zeros((size, size), np.float32)
-    if kind == 1:  # panels
-        for edge in np.arange(rng.uniform(0.05, 0.2), 1, rng.uniform(0.16, 0.3)):
-            layer += 0.35 * bell(at, float(edge), 0.008)[None, :] - 0.2 * bell(at, float(edge) + 0.016, 0.01)[None, :]
-        wall *= (1 - 0.6 * layer)[..., None]
-    elif kind == 2:  # books on a shelf
-        top = rng.uniform(0.15, 0.4)
-        x = 0.0
-        while x < 1:
-            width = rng.uniform(0.02, 0.06)
-            box = (
-                np.array([(x, top - rng.uniform(0.1, 0.2)), (x + width, top - 0.15), (x + width, top), (x, top)]) * size
-            )
-            over(wall, 0.8 * fill((size, size), box, blur=0.012 * size), rng.uniform(30, 190, 3).astype(np.float32))
-            x += width * 1.05
-        board = np.array([(0, top), (1, top), (1, top + 0.025), (0, top + 0.025)]) * size
-        over(wall, fill((size, size), board, blur=0.01 * size), np.array([70, 52, 40], np.float32))
-    elif kind == 3:  # a window's light
-        x, w = rng.uniform(-0.1, 0.8), rng.uniform(0.2, 0.4)
-        pane = np.array([(x, -0.1), (x + w, -0.1), (x + w, 0.55), (x, 0.55)]) * size
-        over(wall, 0.75 * fill((size, size), pane, blur=0.03 * size), np.array([226, 232, 236], np.float32))
-    return wall
+    def __init__(self, rng: np.random.Generator, frames: int, fps: float, shot: Shot) -> None:
+        time, lively = np.arange(frames) / fps, shot.liveliness
 
+        def wander(period_s: float, size: float) -> Array:
+            """Smooth change with about one turn in `period_s`."""
+            return noise(rng, (frames, 1), max(2.0, period_s * fps))[:, 0] * size
 
-def _street(rng: np.random.Generator, size: int) -> Array:
-    """Houses with windows, a sky or a night with lights, all out of focus."""
-    at = (np.arange(size, dtype=np.float32) + 0.5) / size
-    night = rng.uniform() < 0.35
-    sky = np.array([30, 34, 52] if night else rng.uniform((120, 150, 180), (200, 215, 235)), np.float32)
-    picture = sky * (1.1 - 0.25 * at)[:, None, None] * np.ones((1, size, 1), np.float32)
-    x = rng.uniform(-0.2, 0.0)
-    while x < 1:
-        width, top = rng.uniform(0.18, 0.42), rng.uniform(-0.05, 0.35)
-        colour = rng.uniform(20, 60, 3) if night else rng.uniform(70, 190) + rng.uniform(-25, 25, 3)
-        house = np.array([(x, top), (x + width, top), (x + width, 1), (x, 1)]) * size
-        over(picture, fill((size, size), house, blur=0.008 * size), np.asarray(colour, np.float32))
-        for row in np.arange(top + 0.05, 0.9, 0.12):
-            for column in np.arange(x + 0.03, x + width - 0.05, 0.085):
-                lit = rng.uniform() < (0.5 if night else 0.15)
-                glass = np.array([235, 200, 130] if lit else [40, 48, 58], np.float32)
-                pane = np.array(
-                    [(column, row), (column + 0.045, row), (column + 0.045, row + 0.07), (column, row + 0.07)]
-                )
-                over(picture, 0.8 * fill((size, size), pane * size, blur=0.008 * size), glass)
-        x += width + rng.uniform(0, 0.06)
-    for _ in range(int(rng.integers(3, 12))):
-        cx, cy, r = rng.uniform(0, 1), rng.uniform(0.3, 0.95), rng.uniform(0.01, 0.035)
-        ring = np.array([(1, 0), (0.7, 0.7), (0, 1), (-0.7, 0.7), (-1, 0), (-0.7, -0.7), (0, -1), (0.7, -0.7)])
-        spot = fill((size, size), (spline(ring) * r + np.array([cx, cy])) * size, blur=0.006 * size)
-        over(picture, spot * rng.uniform(0.2, 0.6), rng.uniform((180, 120, 80), (255, 240, 220)).astype(np.float32))
-    return picture
+        yaw = np.clip(wander(0.9, 0.075 * lively) + rng.uniform(-0.10, 0.10), -0.24, 0.24)
+        pitch = np.clip(wander(0.8, 0.045 * lively) + rng.uniform(-0.05, 0.05), -0.14, 0.14)
+        self.turn = np.stack([yaw, pitch], axis=1)
+        self.shift = np.stack([wander(1.1, 0.055 * lively) + 0.35 * yaw, wander(0.7, 0.035 * lively)], axis=1)
+        self.roll = wander(1.2, 0.035 * lively) + rng.uniform(-0.03, 0.03)
+        self.scale = 1 + wander(1.4, 0.012 * lively)
+        blink, start = np.zeros(frames), rng.uniform(0.2, 1.8)
+        while start < frames / fps:  # a blink of about a quarter of a second, every two seconds or so
+            blink = np.maximum(blink, np.clip(1.5 - np.abs(time - start) * 1.5 / rng.uniform(0.10, 0.15), 0, 1))
+            start += rng.uniform(1.0, 3.2)
+        rests = np.cumsum(rng.uniform(0.3, 1.3, 2 + int(frames / fps / 0.3)))  # the gaze rests and jumps
+        gaze_x, gaze_y = rng.uniform((-0.7, -0.5), (0.7, 0.5), (len(rests), 2))[np.searchsorted(rests, time)].T
+        self.eyes = np.stack([blink, np.clip(gaze_x - 2.0 * yaw, -1, 1), gaze_y], axis=1)
+        gain = 1 + wander(0.8, 0.012) + np.linspace(-1, 1, frames) * rng.uniform(-0.03, 0.03)
+        self.gain = gain[:, None] + wander(1.5, 0.006)[:, None] * np.array([1, 0, -1])
+        self.shake = np.stack([wander(0.25, shot.shake), wander(0.25, shot.shake)], axis=1)

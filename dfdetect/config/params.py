@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dfdetect.config.recipe import Forgeries, Recipe
 from dfdetect.errors import UserError, unknown
-from synthetic import GenerateSource
+from synthetic.settings import GenerateSource
 
 PATH = Path("params.yaml")
 

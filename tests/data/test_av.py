@@ -17,7 +17,7 @@ from dfdetect.data.transforms import Augmentation
 from dfdetect.config.recipe import TransformStep
 from dfdetect.io.schemas import MELS, MOUTHS
 from dfdetect.io.tables import Shards
-from tests.synthetic_clips import clips, write_sequences, write_splits
+from tests.tables import clips, write_sequences, write_splits
 
 SETTINGS = SequenceSettings(image_size=32, chunk_s=0.3)
 

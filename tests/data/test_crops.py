@@ -16,7 +16,7 @@ from dfdetect.data.index import hold_crops, load_crops, load_videos
 from dfdetect.data.sampler import BatchPlan, EvalSampler
 from dfdetect.io.schemas import FACES, MASKS
 from dfdetect.io.tables import Shards
-from tests.synthetic_clips import clips, write_dataset, write_faces, write_masks, write_splits
+from tests.tables import clips, write_dataset, write_faces, write_masks, write_splits
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 

@@ -20,7 +20,7 @@ from dfdetect.io.schemas import PREDICTIONS
 from dfdetect.io.tables import from_rows, read_table, write_table
 from tests.evaluation.bundles import make_detector, make_info, save_bundle
 from tests.evaluation.tables import QUICK, score_and_evaluate
-from tests.synthetic_clips import Clip, clips, write_dataset, write_faces, write_masks, write_sequences, write_splits
+from tests.tables import Clip, clips, write_dataset, write_faces, write_masks, write_sequences, write_splits
 
 FILES = (
     "data/made/predictions.parquet",

@@ -29,7 +29,7 @@ SOURCE = {
     "clip_s": 0.8,
     "fps": 20,
     "size": 200,
-    "look": "studio",
+    "style": "studio",
     "crf": 23,
 }
 RAW = {

@@ -18,7 +18,7 @@ from dfdetect.inference.corruptions import CORRUPTIONS, noise, shift
 from dfdetect.inference.robustness import corrupt, few_frames, robustness, settings, write_robustness
 from dfdetect.inference.scoring import Scorer, load_index
 from tests.evaluation.bundles import make_detector, make_info
-from tests.synthetic_clips import clips, write_dataset, write_faces, write_sequences
+from tests.tables import clips, write_dataset, write_faces, write_sequences
 
 # From weak to strong.
 STRENGTHS = {

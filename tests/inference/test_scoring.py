@@ -21,7 +21,7 @@ from dfdetect.io.schemas import FACES, MASKS, MELS, MOUTHS, PREDICTIONS
 from dfdetect.io.tables import Shards, from_rows
 from dfdetect.runtime.threads import choose_device
 from tests.evaluation.bundles import make_detector, make_info
-from tests.synthetic_clips import Clip, clips, write_dataset, write_faces, write_sequences, write_splits
+from tests.tables import Clip, clips, write_dataset, write_faces, write_sequences, write_splits
 
 FRAMES = 5  # no multiple of a batch
 

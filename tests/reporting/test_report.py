@@ -25,7 +25,7 @@ from dfdetect.reporting.section import render_section
 from tests.evaluation.bundles import make_detector, make_info, save_bundle
 from tests.evaluation.tables import QUICK, random_table, row, score_and_evaluate, table
 from tests.reporting.pages import jpeg_address
-from tests.synthetic_clips import clips, write_dataset, write_faces, write_masks, write_sequences
+from tests.tables import clips, write_dataset, write_faces, write_masks, write_sequences
 
 ROOT = Path(__file__).parents[2]
 VOID = {"meta", "link", "img", "br", "line", "polyline", "circle", "rect"}

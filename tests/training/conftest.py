@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from tests.synthetic_clips import clips, write_dataset
+from tests.tables import clips, write_dataset
 
 RECIPE = {
     "epochs": 3,

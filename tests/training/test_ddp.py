@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.synthetic_clips import clips, write_faces
+from tests.tables import clips, write_faces
 
 ROOT = Path(__file__).parents[2]
 # `python -m tests.training.ddp_main` in both processes: Lightning starts the second with the first one's command line

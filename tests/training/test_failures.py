@@ -22,7 +22,7 @@ from dfdetect.training.fit import _PRECISION
 from dfdetect.training.module import Training
 from dfdetect.training.result import _rounded
 from dfdetect.training.run import train
-from tests.synthetic_clips import CATEGORIES, Clip, clips, write_faces, write_masks, write_sequences, write_splits
+from tests.tables import CATEGORIES, Clip, clips, write_faces, write_masks, write_sequences, write_splits
 from tests.training import tiny  # noqa: F401  # registers the detector
 
 Write = Callable[..., Path]

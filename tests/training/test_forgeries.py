@@ -20,7 +20,7 @@ from dfdetect.data.index import CropIndex, load_crops, load_videos
 from dfdetect.data.sampler import BatchPlan, SamplerSettings, TrainSampler
 from dfdetect.errors import UserError
 from dfdetect.training.run import train
-from tests.synthetic_clips import CATEGORIES, Clip, clips, write_faces, write_masks, write_sequences, write_splits
+from tests.tables import CATEGORIES, Clip, clips, write_faces, write_masks, write_sequences, write_splits
 from tests.training import tiny  # noqa: F401  # registers the detector
 
 Write = Callable[..., Path]

@@ -28,7 +28,7 @@ from dfdetect.runtime.cache import code_hash
 from dfdetect.runtime.executor import worker_count
 from dfdetect.runtime.locks import in_turn
 from dfdetect.runtime.progress import progress_bar
-from synthetic import GenerateSource, generate
+from synthetic.settings import GenerateSource, SettingsError
 
 CACHE = Path(".cache/download")
 
@@ -109,7 +109,9 @@ def _directory(key: str, entry: DatasetParams, source: DirectorySource, raw: Pat
 
 
 def _generated(dataset: str, entry: DatasetParams, source: GenerateSource, raw: Path, engine: EngineParams) -> None:
-    """Draw the sample; the bytes depend only on the source's settings. Clips drawn before an interruption are kept."""
+    """Render the sample; its bytes depend on the source's settings only. Clips made before an interruption are kept."""
+    from synthetic.generate import generate  # loads what draws
+
     plan = [entry.layout, source.model_dump(), code_hash(("synthetic",))]
     staging = _begin(raw, plan)
     with progress_bar(f"generate {dataset}", "clip") as bar:
@@ -118,14 +120,17 @@ def _generated(dataset: str, entry: DatasetParams, source: GenerateSource, raw: 
             bar.total = total
             bar.update(done - bar.n)
 
-        generate(
-            staging / "files",
-            layout=entry.layout,
-            source=source,
-            workers=worker_count(engine),
-            progress=show,
-            keep=True,
-        )
+        try:
+            generate(
+                staging / "files",
+                layout=entry.layout,
+                source=source,
+                workers=worker_count(engine),
+                progress=show,
+                keep=True,
+            )
+        except SettingsError as error:
+            raise UserError(f"datasets.{dataset}.source: {error}") from None
     _publish(staging, raw)
 
 

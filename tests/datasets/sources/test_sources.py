@@ -16,6 +16,7 @@ from tests.datasets.trees import CASES
 
 ENGINE = EngineParams(workers=1)
 RAW = Path("data/x/raw")
+CLIPS = {"seed": 1, "identities": 3, "clips_per_category": 1, "clip_s": 1, "fps": 20, "size": 160, "crf": 23}
 
 
 @pytest.fixture(autouse=True)
@@ -118,19 +119,23 @@ def test_a_kill_just_after_the_files_became_raw_starts_anew(project: Path) -> No
     assert not Path("raw.partial").exists()
 
 
+def test_a_layout_that_cannot_be_generated_is_named_with_its_key() -> None:
+    dataset = {"layout": "faceforensics", "source": {"kind": "generate", "real_clips": 2, "style": "studio", **CLIPS}}
+    with pytest.raises(UserError, match=r"datasets\.set\.source: real_clips 2: layout faceforensics"):
+        bring("set", DatasetParams.model_validate(dataset), Path("raw"), EngineParams())
+
+
 def test_the_sample_goes_on_from_the_clips_that_were_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Path] = []
 
-    def draw(_clip: object, _people: object, path: Path, _crops: int) -> None:
+    def draw(_clip: object, path: Path, _crops: int) -> None:
         if len(drawn) == 2:
             raise KeyboardInterrupt
         drawn.append(path)
         path.write_bytes(b"a video")
 
-    monkeypatch.setattr("synthetic.write._render", draw)
-    source = entry(
-        kind="generate", seed=1, identities=3, clips_per_category=1, clip_s=1, fps=20, size=160, look="studio", crf=23
-    )
+    monkeypatch.setattr("synthetic.write.write_clip", draw)
+    source = entry(kind="generate", style="studio", **CLIPS)
     with pytest.raises(KeyboardInterrupt):
         bring("set", source, Path("raw"), EngineParams(workers=1))
     assert not Path("raw").exists()
