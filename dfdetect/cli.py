@@ -24,6 +24,7 @@ class Command:
 COMMANDS = {
     "predict": Command("dfdetect.inference.command", "score videos and images with a trained detector"),
     "compare": Command("dfdetect.evaluation.command", "compare two detectors by their predictions.parquet"),
+    "bandpass": Command("dfdetect.detectors.bandpass_image", "save the band of an image between two Gaussian blurs"),
     "export": Command("dfdetect.inference.export", "write a detector as one ONNX or TorchScript file"),
     "demo": Command("dfdetect.demo.command", "serve a web page for trying a detector on this machine"),
     "summary": Command("dfdetect.reporting.summary", "print the figures of the last run and where its results are"),

@@ -107,7 +107,11 @@ def _chosen(params: Params) -> None:
         given = settings.model_dump().get("pretrained")
         each = given.items() if isinstance(given, dict) else [("", given)]
         where = f"detectors.{params.train.detector}.pretrained"
-        files |= {f"{where}.{key}".rstrip("."): Path(path) for key, path in each if isinstance(path, str)}
+        files |= {
+            f"{where}.{key}".rstrip("."): Path(path)
+            for key, path in each
+            if isinstance(path, str) and path != "package"
+        }
     for key, path in files.items():
         if path is not None and not path.exists():
             raise UserError(f"params.yaml, {key}: {path} does not exist.")

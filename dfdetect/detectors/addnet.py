@@ -18,5 +18,6 @@ class ADDNet(MaskedXception):
     Input: face crop (B, 3, 299, 299) and attention mask (B, 1, 299, 299) in [0, 1] (the masks stage: hull of the face
     plus hulls of the organs). Output: logits (B, 2). 20.8 M parameters: the ADD blocks have none.
 
-    Source: Zi et al., WildDeepfake (arXiv 2101.01456); source 003 (positions, dropout 0.5).
+    Source: Zi et al., WildDeepfake (arXiv 2101.01456); positions and dropout 0.5 of the repository
+    tasso-canellas/addnet.
     """

@@ -17,7 +17,7 @@ from dfdetect.detectors.settings import IMAGENET_MEAN, IMAGENET_STD, AVTransform
 
 @register("av_transformer", AVTransformerSettings)
 class AVTransformer(Detector):
-    """Two streams, sync features, and a causal density of them; trained on real clips alone.
+    """Two streams, sync features, and a causal density of them; trained on real clips only.
 
         mouths (B, 16, 3, 112, 112) -> EfficientNet-B0, pooled (1280) -> linear -> 4 layers -> v (B, 16, 256)
         mels   (B, 8, 80, T) -> 3 channels -> MobileNetV2, pooled (1280) -> linear -> 4 layers -> a (B, 8, 256)
@@ -26,7 +26,7 @@ class AVTransformer(Detector):
     Output: log_prob (B,): mean over the frames of log p(s_t | s_<t) in nats; step_log_prob (B, 16); sync (B, 16, 256);
     with labels in the batch also sync_logits (B, 1 + negatives) for the loss. score = -log_prob.
 
-    Collapse. Trained together as in source 002, features and density have a trivial optimum: features that are the same
+    Collapse. Trained together as in the source, features and density have a trivial optimum: features that are the same
     for every clip, whose density grows without bound. Here the features have unit scale (layer norm without gain), the
     density gets them detached (stop_gradient), and what trains them is a contrastive sync loss: of the clip's own
     soundtrack and the same shifted in time, the first must fit the lips. The wrong soundtracks pass through the audio
@@ -36,13 +36,13 @@ class AVTransformer(Detector):
     and on drawn heads nothing was learned in the steps that sufficed without. AVAD, too, fits its density to features
     that are trained beforehand and frozen.
 
-    Parameters: 37.1 M; source 002 claims about 52 M. Backbones 4.0 + 2.2 M without their ImageNet classifiers, streams
+    Parameters: 37.1 M; the source claims about 52 M. Backbones 4.0 + 2.2 M without their ImageNet classifiers, streams
     with their projections 2 x 5.6 M, fusion 0.4 M, density 19.3 M: what the source lists adds up to this. Of the other
     15 M, classifiers left on the backbones would explain 2.6 M, and cross-attention in its decoder layers (it names no
     second sequence for them) 6.3 M. `temporal: mamba`: 21.4 M, claimed about 45 M; a Mamba layer of width C has about
     6 C^2 parameters against a transformer layer's 4 C^2 + 4096 C. The differences are not padded away.
 
-    Source: source 002; Feng et al., AVAD (CVPR 2023).
+    Source: the repository Dual-Stream Audio-Visual Transformer Deepfake Detection; Feng et al., AVAD (CVPR 2023).
     """
 
     inputs = frozenset({"mouths", "mels"})
@@ -89,12 +89,10 @@ class AVTransformer(Detector):
         s = self.options
         return TemporalStack(s.temporal, s.d_model, layers, heads=s.heads, feedforward=s.feedforward, dropout=s.dropout)
 
-    def _embed(self, backbone: Backbone, pictures: Tensor) -> Tensor:
-        """Pooled backbone features of every picture: (B, T, 3, H, W) -> (B, T, 1280)."""
-        maps = run_stages(
-            backbone, EFFICIENTNET_STAGES, pictures.flatten(0, 1), checkpointed=self.gradient_checkpointing
-        )
-        return maps.mean(dim=(2, 3)).unflatten(0, pictures.shape[:2])
+    def _embed(self, backbone: Backbone, images: Tensor) -> Tensor:
+        """Pooled backbone features of every image: (B, T, 3, H, W) -> (B, T, 1280)."""
+        maps = run_stages(backbone, EFFICIENTNET_STAGES, images.flatten(0, 1), checkpointed=self.gradient_checkpointing)
+        return maps.mean(dim=(2, 3)).unflatten(0, images.shape[:2])
 
     def embeddings(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the two streams read: of the frames (B, frames, C), and of the chunks (B, chunks, C)."""
@@ -143,9 +141,9 @@ class AVTransformer(Detector):
         return torch.stack(logits, dim=1) / self.options.temperature
 
     def loss(self, output: dict[str, Tensor], batch: Batch, *, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
-        """Negative log-likelihood per channel, and the contrastive sync loss, both over the real clips alone.
+        """Negative log-likelihood per channel, and the contrastive sync loss, both over the real clips only.
 
-        sync_accuracy, for the record: the share of the real clips whose own soundtrack fits best (chance: one in
+        sync_accuracy, which is only logged: the share of the real clips whose own soundtrack fits best (chance: one in
         1 + negatives; more in training, where drawn shifts repeat). On held-out people it tells learning from
         memorising.
 
@@ -196,8 +194,9 @@ def nearest_chunks(batch: Batch, frames: int, chunks: int) -> Tensor:
 def turned_together(lips: Tensor, chunks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Begin each clip at a chunk of its own choice: lips and sound move together, and what leaves the end comes first.
 
-    A soundtrack that is shifted in time begins and ends in mid-speech and jumps where its end meets its start: sound
-    alone would give it away, and the sync loss would never look at the lips. Now the right soundtracks do so as well.
+    A soundtrack that is shifted in time begins and ends in mid-speech and jumps where its end meets its start: the
+    sound by itself would give it away, and the sync loss would never look at the lips. Now the right soundtracks do so
+    as well.
 
     Args:
         lips: embeddings of the frames (B, F, C).

@@ -19,7 +19,7 @@ Batch = dict[str, Tensor]
     mouths (B, 16, 3, 112, 112): mouth crops, normalised likewise.
     mels (B, 8, n_mels, T): log-mel chunks.
     frame_time_s (B, 16), chunk_time_s (B, 8): centre times of the two in seconds, for alignment.
-    label (B,): int64, 0 real, 1 fake; needed by loss() alone.
+    label (B,): int64, 0 real, 1 fake; needed by loss() only.
 """
 
 
@@ -29,8 +29,8 @@ class Detector(nn.Module, ABC):
     Class variables:
         name: the registered name (set by the registry).
         inputs: the keys of Batch that forward reads.
-        target: what it judges: `visual_label` (is the picture manipulated) or `label` (is anything).
-        trains_on: `both` classes, or `real` alone (an anomaly detector).
+        target: what it predicts: `visual_label` (are the images manipulated) or `label` (is anything).
+        trains_on: `both` classes, or `real` samples only (an anomaly detector).
         mean, std: normalisation of its images, per RGB channel, of values in [0, 1].
         channels_last: whether `.to(memory_format=torch.channels_last)` pays off.
         backbone_prefixes: parameters under these names form the group `backbone`.
@@ -55,15 +55,14 @@ class Detector(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Judge a batch.
+        """Score a batch.
 
         Returns:
             `logits` (B, num_classes) for classifiers, `log_prob` (B,) for anomaly detectors, and what the loss needs.
         """
 
-    @abstractmethod
-    def loss(self, output: dict[str, Tensor], batch: Batch, *, progress: float = 0.0) -> dict[str, Tensor]:
-        """The training loss in named parts, each a scalar.
+    def loss(self, output: dict[str, Tensor], batch: Batch, *, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
+        """The training loss in named parts, each a scalar; by default the cross-entropy of the logits.
 
         Args:
             output: what forward returned for this batch.
@@ -72,6 +71,8 @@ class Detector(nn.Module, ABC):
         Returns:
             The parts as they are logged, and `loss`, which is minimised.
         """
+        loss = classification(output["logits"], batch["label"])
+        return {"loss": loss, "classification": loss}
 
     def score(self, output: dict[str, Tensor]) -> Tensor:
         """One number per sample, higher = more likely fake (B,).

@@ -19,7 +19,7 @@ def flooding(loss: Tensor, level: float) -> Tensor:
 
 
 def real_reconstruction(reconstruction: Tensor, image: Tensor, label: Tensor) -> Tensor:
-    """Mean absolute error over the real samples alone; 0, with a zero gradient, if there are none.
+    """Mean absolute error over the real samples only; 0, with a zero gradient, if there are none.
 
     Real faces come from one source, forgeries from many: only the real ones are worth a common representation.
 
@@ -68,9 +68,10 @@ class AdaptiveFocalLoss(nn.Module):
         alpha_c = 1 / (2 f_c), f_c the share of class c among the samples seen lately (so alpha averages 1 over them)
         gamma_t = gamma * min(1, progress / gamma_ramp): plain cross-entropy at first, then ever more the hard samples
 
-    The counts behind f are a buffer, updated in training mode alone: counts <- decay * counts + the batch's.
+    The counts behind f are a buffer, updated in training mode only: counts <- decay * counts + the batch's.
 
-    Source: Lin et al., Focal Loss (ICCV 2017), gamma 2; class weights that adapt: source 004, which gives no formula.
+    Source: Lin et al., Focal Loss (ICCV 2017), gamma 2; class weights that adapt: the
+    repository Enhanced Deepfake Detection, which gives no formula.
     """
 
     counts: Tensor

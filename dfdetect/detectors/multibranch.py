@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from dfdetect.detectors.base import Batch, Detector, classification, pool
 from dfdetect.detectors.layers.checkpoint import run_modules
-from dfdetect.detectors.layers.encoders import EFFICIENTNET_STAGES, run_stages
+from dfdetect.detectors.layers.encoders import EFFICIENTNET_B4, EFFICIENTNET_STAGES, run_stages
 from dfdetect.detectors.layers.sharpen import SharpenSoft
 from dfdetect.detectors.layers.spectrum_edges import LogSpectrum, SobelLaplacian, conv_tower
 from dfdetect.detectors.losses import AdaptiveFocalLoss
-from dfdetect.detectors.pretrained import make_backbone
+from dfdetect.detectors.pretrained import make_backbone, normalisation
 from dfdetect.detectors.registry import register
-from dfdetect.detectors.settings import IMAGENET_MEAN, IMAGENET_STD, MultiBranchSettings
+from dfdetect.detectors.settings import MultiBranchSettings
 
 # Last stage of each stride (4, 8, 16, 32), its channels in B4, and the width it is projected to: 960 in all.
 _SCALES = ((2, 32, 64), (3, 56, 128), (5, 160, 256), (7, 448, 512))
@@ -25,29 +25,29 @@ _FREQUENCY, _EDGES = 256, 128
 class MultiBranch(Detector):
     """Four views of a face crop, concatenated, re-weighed, classified.
 
-        soft pictures are found and sharpened first (layers/sharpen.py)
+        soft images are found and sharpened first (layers/sharpen.py)
         EfficientNet-B4, pooled                                      1792
         multi-scale: maps at strides 4, 8, 16, 32, 1x1 conv, pooled   960 = 64 + 128 + 256 + 512
         frequency: log spectrum, four strided convolutions, pooled    256
         edges: Sobel and Laplacian, three strided convolutions, pooled 128
         v (3136) -> v * sigmoid(W2 ReLU(W1 v)) -> dropout 0.4 -> linear
 
-    Input: face crop (B, 3, 224, 224). Output: logits (B, num_classes). 19.6 M parameters (source: about 19 M).
+    Input: face crop (B, 3, 224, 224). Output: logits (B, num_classes). 19.6 M parameters (the source: about 19 M).
     Loss: adaptive focal (see losses.py). New layers and the backbone have learning rates of their own
     (parameter_groups).
 
-    Source: source 004, which names the views and their widths; what is inside each is ours.
+    Source: the repository Enhanced Deepfake Detection, which names the views and their widths; what is
+    inside each is ours.
     """
 
     inputs = frozenset({"image"})
-    mean = IMAGENET_MEAN
-    std = IMAGENET_STD
 
     def __init__(self, settings: MultiBranchSettings) -> None:
         super().__init__(settings, image_size=settings.image_size)
         self.drop_rate = settings.drop_rate
         self.sharpen = SharpenSoft(settings.sharpen_below, settings.sharpen_amount)
-        self.backbone = make_backbone("efficientnet_b4", settings.pretrained)
+        self.backbone = make_backbone(EFFICIENTNET_B4, settings.pretrained)
+        self.mean, self.std = normalisation(self.backbone)
         self.scales = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
             for _, channels, width in _SCALES

@@ -28,7 +28,8 @@ class ImageSettings(DetectorSettings):
 
     small: ClassVar[dict[str, Any]] = {"image_size": 64}
     image_size: int = Field(299, ge=64, le=2048)  # side of the input (px); under 64 batch norm sees one value a channel
-    # true: ImageNet weights through timm; a path: a file (safetensors, or PyTorch's weights-only kind); false: none
+    # true: ImageNet weights through timm; package: from an installed package that carries them; a path: a file
+    # (safetensors, or PyTorch's weights-only kind); false: none
     pretrained: bool | str = False
     num_classes: Literal[1, 2] = 2  # 1: one logit and a sigmoid; 2: softmax over (real, fake)
     drop_rate: float = Field(0.2, ge=0.0, lt=1.0)  # dropout before the classifier
@@ -46,8 +47,10 @@ class AttentionNetworkSettings(ImageSettings):
     flood_level: float = Field(0.04, ge=0.0)  # the classification loss is kept from going below; 0: off
     noise_std: float = Field(0.05, ge=0.0)  # white noise while training, inputs in [-1, 1]; 1e-6 is RECCE's code
     graph_width: int = Field(256, ge=8)  # embedding of graph reasoning
-    fusion_width: int = Field(256, ge=8)  # of frequency branch and fusion blocks; 728 (Xception's own): none reduced
-    fusion_blocks: int = Field(4, ge=1, le=8)
+    fusion_width: int = Field(256, ge=8)  # of the fusion blocks; 728: Xception's own, not reduced
+    fusion_blocks: int = Field(4, ge=0, le=8)  # 0: no fusion, which is RECCE
+    fusion_position: Literal["before_guide", "after_attention"] = "before_guide"  # of block 8 and guided attention
+    shared_filter: bool = False  # one frequency filter for all fusion blocks; false: each block has its own
     fusion_separable: bool = False  # 3x3 convolution of a fusion block depthwise-separable (cheaper at full width)
 
 
@@ -70,8 +73,8 @@ class ADDNetBandpassSettings(ADDNetSettings):
     """`detectors.addnet_bandpass`."""
 
     kernel_size: int = Field(31, ge=3, le=127)  # taps of each blur; odd
-    sigma_low: float = Field(0.5, gt=0.05)  # starting width of the narrow blur (px)
-    delta: float = Field(2.5, gt=0.05)  # starting extra width of the wide one (px)
+    sigma_low: float = Field(0.793, gt=0.05)  # starting width of the narrow blur (px)
+    delta: float = Field(3.966, gt=0.05)  # starting extra width of the wide blur (px)
 
     @field_validator("kernel_size")
     @classmethod
@@ -89,7 +92,7 @@ class BackboneFiles(DetectorSettings):
 
 
 class AVTransformerSettings(DetectorSettings):
-    """`detectors.av_transformer`. The ranges are source 002's."""
+    """`detectors.av_transformer`. The ranges are those of the source."""
 
     small: ClassVar[dict[str, Any]] = {
         "image_size": 64,
@@ -128,10 +131,22 @@ class AVTransformerSettings(DetectorSettings):
 
     @model_validator(mode="after")
     def _divisible(self) -> AVTransformerSettings:
+        if self.frames % self.chunks:
+            whole = [n for n in range(4, 17) if self.frames % n == 0]
+            raise ValueError(
+                f"chunks {self.chunks} must divide frames {self.frames}, so that each chunk of audio belongs to "
+                f"equally many mouth crops: set chunks to {' or '.join(map(str, whole)) or 'a divisor of frames'}"
+            )
         for name in ("d_model", "density_width"):
             if getattr(self, name) % (2 * self.heads):
                 raise ValueError(f"{name} {getattr(self, name)} must be a multiple of 2 x heads ({2 * self.heads})")
         return self
+
+
+class EfficientNetLite0Settings(ImageSettings):
+    """`detectors.efficientnet_lite0`."""
+
+    image_size: int = Field(224, ge=64, le=2048)  # side of the input (px), as its ImageNet weights were trained
 
 
 class MultiBranchSettings(ImageSettings):

@@ -119,6 +119,8 @@ class BundleInfo(_Part):
         version: of this file's layout.
         detector, settings: registered name, and its entry of `detectors:` as it was built.
         image_size: side of its input (px). inputs, target: as in dfdetect/detectors/base.py.
+        parameters: how many it has. input_shapes, output_shapes: of one sample, by key, without the batch axis. Null or
+            empty in models that were saved before these were recorded.
         mean, std: normalisation per RGB channel of values in [0, 1].
         classes: what scores near 0 and near 1 mean.
         calibration: maps an anomaly detector's score to [0, 1]; null for classifiers.
@@ -133,6 +135,9 @@ class BundleInfo(_Part):
     settings: dict[str, Any]
     image_size: int
     inputs: list[str]
+    parameters: int | None = None
+    input_shapes: dict[str, list[int]] = Field(default_factory=dict)
+    output_shapes: dict[str, list[int]] = Field(default_factory=dict)
     target: Literal["label", "visual_label"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]

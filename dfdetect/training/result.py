@@ -151,6 +151,10 @@ def describe(
 ) -> bundle.BundleInfo:
     """detector.json's content; calibration and threshold are still to be found."""
     detector, sequence = module.detector, module.data.sequence
+    example = detector.example_batch(1)
+    del example["label"]
+    with torch.inference_mode():
+        output = detector.eval()(example)
     rooms = {
         "faces": params.faces_of(params.train.dataset),
         "masks": params.masks,
@@ -162,6 +166,9 @@ def describe(
         settings=detector.settings.model_dump(mode="json"),
         image_size=detector.image_size,
         inputs=sorted(detector.inputs),
+        parameters=sum(p.numel() for p in detector.parameters()),
+        input_shapes={key: list(value.shape[1:]) for key, value in example.items()},
+        output_shapes={key: list(value.shape[1:]) for key, value in output.items()},
         target=detector.target,
         mean=detector.mean,
         std=detector.std,

@@ -99,9 +99,8 @@ def weight_files(params: Params, detector: Detector) -> list[Path]:
     """The files that a training's first weights come from, which its result depends on."""
     if params.train.init_from is not None:
         return [start_weights(params.train.init_from)]
-    given = detector.settings.model_dump().get("pretrained")
-    paths = given.values() if isinstance(given, dict) else [given]
-    return sorted({Path(path) for path in paths if isinstance(path, str)})
+    read = (getattr(module, "weights_file", None) for module in detector.modules())  # set by make_backbone
+    return sorted({path for path in read if path is not None})
 
 
 def check_early_stop(recipe: Recipe, detector: Detector, val_labels: np.ndarray) -> None:
@@ -134,6 +133,12 @@ def build_detector(params: Params, recipe: Recipe) -> Detector:
     if start is not None and "pretrained" in settings:
         settings["pretrained"] = False  # all weights come from the earlier detector
     detector = registry.build(name, settings)
+    mels = getattr(detector.settings, "n_mels", None)
+    if mels not in (None, params.mels.n_mels):
+        raise UserError(
+            f"params.yaml: detectors.{name}.n_mels is {mels} and mels.n_mels, with which the mels stage runs, is "
+            f"{params.mels.n_mels}: set both to one value."
+        )
     if start is not None:
         path = start_weights(start)
         bundle.load_strictly(detector, bundle.load_weights(path), path)

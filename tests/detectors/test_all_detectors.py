@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load, save
 
 from dfdetect.detectors import registry
@@ -189,13 +188,3 @@ class TestEveryDetector:
         compiled = torch.compile(build_small(name), backend="eager", fullgraph=True)
         torch.manual_seed(5)
         torch.testing.assert_close(detector.loss(compiled(batch), batch)["loss"], expected, rtol=1e-4, atol=1e-4)
-
-
-def test_params_yaml_names_every_detector(request):
-    path = request.config.rootpath / "params.yaml"
-    if not path.exists():
-        pytest.skip("params.yaml is not written yet")
-    entries = yaml.safe_load(path.read_text("utf-8"))["detectors"]
-    assert set(entries) == set(registry.names())
-    for name, entry in entries.items():
-        registry.check_settings(name, entry)

@@ -60,7 +60,8 @@ def test_attention_network_at_299():
         "decoder.up3": (64, 152, 152),
         "decoder.out": (3, 152, 152),
         "reasoning": (728, 19, 19),
-        "frequency": (256, 19, 19),
+        "fusion.down": (256, 19, 19),
+        "fusion.frequency.3": (256, 19, 19),
         "fusion": (728, 19, 19),
     }
     expected = {**{f"backbone.{key}": shape for key, shape in XCEPTION_AT_299.items()}, **decoder}
@@ -74,15 +75,74 @@ def test_attention_network_at_299():
         "pooled_d2": (256,),
         "pooled_d4": (128,),
     }
-    assert detector.frequency.filter.weight.shape == (256, 19, 10, 2)
+    assert detector.fusion.frequency[3].filter.weight.shape == (256, 19, 10, 2)
     assert len(detector.fusion.blocks) == 4
 
 
 def test_attention_network_at_full_fusion_width():
     detector = build("attention_network", image_size=64, fusion_width=728)
     assert isinstance(detector.fusion.down, torch.nn.Identity)
-    assert isinstance(detector.frequency.reduce, torch.nn.Identity)
     assert detector.fusion.blocks[0].refine[0].weight.shape == (728, 728, 3, 3)
+
+
+@pytest.mark.parametrize(("position", "place"), [("before_guide", 1), ("after_attention", 3)])
+def test_place_of_the_fusion(position, place):
+    small = registry.settings_class("attention_network").small
+    detector = build("attention_network", **small, fusion_position=position).eval()
+    order = []
+    for name in ("reasoning", "fusion", "backbone.block8", "attention", "backbone.block9"):
+        module = detector.get_submodule(name)
+        module.register_forward_hook(lambda _m, _i, _o, name=name: order.append(name))
+    with torch.no_grad():
+        detector(detector.example_batch(1))
+    expected = ["reasoning", "backbone.block8", "attention", "backbone.block9"]
+    expected.insert(place, "fusion")
+    assert order == expected
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"fusion_blocks": 0}, {"fusion_blocks": 8}, {"fusion_position": "after_attention"}, {"shared_filter": True}],
+)
+def test_every_kind_of_fusion_trains(settings):
+    detector = build("attention_network", **registry.settings_class("attention_network").small, **settings)
+    batch = detector.example_batch(2)
+    detector.loss(detector(batch), batch)["loss"].backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in detector.parameters())
+
+
+def test_encoder_is_given_the_normalisation_of_its_weights():
+    image = torch.rand(2, 3, 64, 64)
+    for encoder, mean, std in (
+        ("xception", [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]),
+        ("efficientnet", [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    ):
+        small = registry.settings_class("attention_network").small
+        detector = build("attention_network", **small, encoder=encoder, efficientnet="efficientnet_b0").eval()
+        assert detector.mean == detector.std == (0.5, 0.5, 0.5)  # the reconstruction's range is [-1, 1]
+        seen = []
+        first = detector.backbone.conv1 if encoder == "xception" else detector.backbone.conv_stem
+        first.register_forward_hook(lambda _m, inputs, _o, seen=seen: seen.append(inputs[0]))
+        with torch.no_grad():
+            detector({"image": image * 2 - 1})
+        expected = (image - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
+        torch.testing.assert_close(seen[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("efficientnet_b4", {}),
+        ("multibranch", {}),
+        ("attention_network", {"encoder": "efficientnet", "graph_width": 32}),
+    ],
+)
+def test_b4_is_the_tensorflow_variant(name, settings):
+    detector = build(name, image_size=64, **settings)
+    assert detector.backbone.bn1.eps == 1e-3  # timm's own efficientnet_b4 has 1e-5
+    assert type(detector.backbone.conv_stem).__name__ == "Conv2dSame"  # TensorFlow's asymmetric padding
+    if name != "attention_network":
+        assert detector.mean == (0.485, 0.456, 0.406)
 
 
 @pytest.mark.parametrize("size", [64, 100, 128, 299])
@@ -207,14 +267,16 @@ def test_av_transformer_shapes():
 @pytest.mark.parametrize(
     ("name", "settings", "parameters", "gmacs"),
     [
-        ("attention_network", {}, 28.0, 12.97),  # Xception 20.8 M; of the rest the fusion blocks 3.8 M
+        ("attention_network", {}, 28.5, 13.05),  # Xception 20.8 M; of the rest the fusion blocks 4.7 M
+        ("attention_network", {"fusion_blocks": 0}, 23.8, 11.22),  # RECCE
         ("addnet", {}, 20.8, 8.4),
         ("addnet_bandpass", {}, 20.8, 8.4),
         ("xception", {}, 20.8, 8.4),
         ("efficientnet_b4", {}, 17.6, 2.86),
-        ("multibranch", {}, 19.6, 1.78),  # source 004: about 19 M
-        ("av_transformer", {}, 37.1, 2.35),  # source 002: about 52 M; the detector's docstring says where they part
-        ("av_transformer", {"temporal": "mamba"}, 21.4, 2.12),  # source 002: about 45 M
+        ("efficientnet_lite0", {}, 3.4, 0.39),
+        ("multibranch", {}, 19.6, 1.78),  # the source: about 19 M
+        ("av_transformer", {}, 37.1, 2.35),  # the source: about 52 M; the detector's docstring says where they part
+        ("av_transformer", {"temporal": "mamba"}, 21.4, 2.12),  # the source: about 45 M
     ],
 )
 def test_sizes(name, settings, parameters, gmacs):

@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dfdetect.detectors import bandpass_image
+from dfdetect.detectors.bandpass_image import filter_image, gaussian_response, to_picture
 from dfdetect.detectors.layers.bandpass import BandpassLayer
-from dfdetect.detectors.layers.bandpass_image import bandpass_response, filter_image, gaussian_response, to_picture
 from dfdetect.errors import UserError
 
 SIZE = 96
@@ -102,13 +103,11 @@ def test_bad_arguments_are_refused(arguments):
         BandpassLayer(*arguments)
 
 
-def test_response_of_the_utility():
-    response = bandpass_response(20, 30, 0.0, 2.0)
-    assert response.shape == (20, 16)
-    assert response[0, 0] == 0.0
-    assert response.max() == pytest.approx(1.0, abs=1e-6)  # sigma_low 0 keeps the finest detail whole
+def test_utility_keeps_the_finest_detail_at_width_0_and_checks_the_order_of_widths():
+    checkers = (np.indices((16, 16)).sum(0) % 2)[..., None] * 2.0 - 1.0  # the highest frequency there is
+    np.testing.assert_allclose(filter_image(checkers, 0.0, 2.0), checkers, atol=1e-6)
     with pytest.raises(ValueError, match="sigma_low"):
-        bandpass_response(20, 30, 2.0, 2.0)
+        filter_image(checkers, 2.0, 2.0)
 
 
 def test_pictures():
@@ -120,19 +119,18 @@ def test_pictures():
 
 def test_command_writes_a_picture_and_needs_no_torch(tmp_path):
     rng = np.random.default_rng(0)
-    cv2.imwrite(str(tmp_path / "in.png"), rng.integers(0, 256, (40, 50, 3), dtype=np.uint8))
-    code = (
-        "import sys; from dfdetect.detectors.layers import bandpass_image as b; b.main();"
-        "assert 'torch' not in sys.modules"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path / "in.png"), str(tmp_path / "out.png")]
+    image = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "in.png"), image)
+    code = "import sys; from dfdetect.cli import main; main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    command = [sys.executable, "-c", code, "bandpass", str(tmp_path / "in.png"), str(tmp_path / "out.png")]
     subprocess.run(command, check=True, timeout=60)
-    assert cv2.imread(str(tmp_path / "out.png")).shape == (40, 50, 3)
+    written = cv2.imread(str(tmp_path / "out.png"))
+    assert np.array_equal(written, to_picture(filter_image(image, 0.79, 4.76)))
 
 
-def test_command_names_a_missing_picture(monkeypatch, tmp_path):
-    from dfdetect.detectors.layers import bandpass_image
-
-    monkeypatch.setattr(sys, "argv", ["bandpass_image", str(tmp_path / "none.png"), str(tmp_path / "out.png")])
-    with pytest.raises(UserError, match=r"none\.png"):
-        bandpass_image.main()
+def test_command_names_what_is_missing(tmp_path):
+    cv2.imwrite(str(tmp_path / "in.png"), np.zeros((40, 50, 3), np.uint8))
+    with pytest.raises(UserError, match=r"none\.png is missing"):
+        bandpass_image.main([str(tmp_path / "none.png"), str(tmp_path / "out.png")])
+    with pytest.raises(UserError, match=r"out\.xyz cannot be written"):
+        bandpass_image.main([str(tmp_path / "in.png"), str(tmp_path / "out.xyz")])

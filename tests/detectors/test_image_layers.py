@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfdetect.detectors.layers.add_block import ADDBlock
 from dfdetect.detectors.layers.cmf import CrossModalityFusion, FusionStack
 from dfdetect.detectors.layers.decoder import ReconstructionDecoder
 from dfdetect.detectors.layers.encoders import efficientnet_map_size, xception_map_size
-from dfdetect.detectors.layers.frequency import FrequencyBranch, FrequencyFilter
+from dfdetect.detectors.layers.frequency import FrequencyBlock, FrequencyFilter
 from dfdetect.detectors.layers.graph_reasoning import GraphReasoning
 from dfdetect.detectors.layers.guided_attention import GuidedAttention
+from dfdetect.detectors.layers.masked_xception import ADDBlock
 from dfdetect.detectors.layers.sharpen import SharpenSoft
 from dfdetect.detectors.layers.spectrum_edges import LogSpectrum, SobelLaplacian
 
@@ -68,17 +68,31 @@ def test_cmf_equals_explicit_softmax_attention():
         torch.testing.assert_close(block(spatial, frequency), s + block.refine(s), rtol=1e-4, atol=1e-5)
 
 
-def test_fusion_stack_without_reduction_is_the_blocks_alone():
+@pytest.mark.parametrize("shared", [False, True])
+def test_fusion_stack_filters_anew_in_each_block_or_once(shared):
     torch.manual_seed(2)
-    stack = FusionStack(8, 8, 4).eval()
-    spatial, frequency = torch.randn(2, 8, 4, 4), torch.randn(2, 8, 4, 4)
+    stack = FusionStack(8, 8, 4, 5, shared_filter=shared).eval()
+    maps = torch.randn(2, 8, 5, 5)
+    assert len(stack.blocks) == 4
+    assert len(stack.frequency) == (1 if shared else 4)
     with torch.no_grad():
-        x = spatial
-        for block in stack.blocks:
-            x = block(x, frequency)
-        assert len(stack.blocks) == 4
-        torch.testing.assert_close(stack(spatial, frequency), x)
-        assert FusionStack(8, 4, 2, separable=True)(spatial, frequency[:, :4]).shape == spatial.shape
+        x, frequency = maps, stack.frequency[0](maps)
+        for i, block in enumerate(stack.blocks):
+            x = block(x, frequency if shared else stack.frequency[i](x))
+        torch.testing.assert_close(stack(maps), x)
+
+
+def test_fusion_stack_of_another_width_or_of_no_blocks():
+    torch.manual_seed(2)
+    maps = torch.randn(2, 8, 5, 5)
+    stack = FusionStack(8, 4, 2, 5, separable=True).eval()
+    with torch.no_grad():
+        assert stack.frequency[0].filter.weight.shape == (4, 5, 3, 2)
+        stack.up[1].weight.zero_()
+        torch.testing.assert_close(stack(maps), maps)  # a residual goes around the reduced blocks
+        none = FusionStack(8, 4, 0, 5)
+        assert torch.equal(none(maps), maps)
+    assert not list(none.parameters())
 
 
 @settings(max_examples=20, deadline=None)
@@ -104,14 +118,14 @@ def test_frequency_filter_stays_in_float32_under_autocast():
         layer(torch.randn(1, 4, 7, 7))
 
 
-def test_frequency_branch_has_a_residual():
+def test_frequency_block_has_a_residual():
     torch.manual_seed(0)
-    branch = FrequencyBranch(8, 8, 5).eval()
+    block = FrequencyBlock(8, 5).eval()
     x = torch.randn(2, 8, 5, 5)
     with torch.no_grad():
-        branch.ffn[-1].weight.zero_(), branch.ffn[-1].bias.zero_()
-        torch.testing.assert_close(branch(x), x)
-    assert FrequencyBranch(8, 4, 5)(x).shape == (2, 4, 5, 5)
+        assert not torch.allclose(block(x), x)
+        block.ffn[-1].weight.zero_(), block.ffn[-1].bias.zero_()
+        torch.testing.assert_close(block(x), x)
 
 
 def test_guided_attention_equation():

@@ -267,7 +267,7 @@ def trained() -> AVTransformer:
 
 
 def test_features_do_not_collapse_and_would_without_the_safeguards(trained):
-    lost = train(60, stop_gradient=False, sync_weight=0.0)  # features and density together, as in source 002
+    lost = train(60, stop_gradient=False, sync_weight=0.0)  # features and density together, as in the source
     assert spread(trained) > 0.03
     assert spread(lost) < spread(trained) / 100
 

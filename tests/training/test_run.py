@@ -42,6 +42,9 @@ def test_learns_and_writes_a_bundle(project: Path, write_params: Write) -> None:
     info, detector = bundle.load(project / "models/detector")
     assert info.detector == "tiny"
     assert info.image_size == 32
+    assert info.parameters == sum(parameter.numel() for parameter in detector.parameters())
+    assert info.input_shapes["image"] == [3, 32, 32]
+    assert info.output_shapes["logits"] == [2]
     assert info.preprocess["faces"]["frames_per_video"] == 22
     assert set(info.data) == {"data/made/splits.parquet", "data/made/leaks.parquet", "data/made/faces"}
     videos = bundle.VideoCounts(real=4, fake=4)

@@ -28,10 +28,11 @@ class BandpassLayer(nn.Module):
 
     Shapes: (B, 3, H, W) -> (B, 3, H, W).
 
-    Source: source 003, which gives the equation and kernel_size 31.
+    Source: the repository tasso-canellas/addnet gives the equation and kernel_size 31. Its widths are |a| + 1e-5 and
+    |b| + 1e-5, its two-dimensional kernels the outer products of those here.
     """
 
-    def __init__(self, kernel_size: int = 31, sigma_low: float = 0.5, delta: float = 2.5) -> None:
+    def __init__(self, kernel_size: int = 31, sigma_low: float = 0.793, delta: float = 3.966) -> None:
         """Args: kernel_size: taps, odd; sigma_low, delta: starting values (px), > 0.05.
 
         Raises:

@@ -6,11 +6,11 @@ import torch.nn.functional as F
 from timm.models.xception import SeparableConv2d
 from torch import Tensor, nn
 
-from dfdetect.detectors.layers.frequency import project
+from dfdetect.detectors.layers.frequency import FrequencyBlock
 
 
 class CrossModalityFusion(nn.Module):
-    """One CMF block: the spatial map asks, the frequency map answers.
+    """One CMF block: queries from the spatial map, keys and values from the frequency map.
 
         Q = Wq s, K = Wk f, V = Wv f  (1x1 convolutions, flattened over space)
         Z = softmax(Q K^T / sqrt(C)) V
@@ -20,7 +20,8 @@ class CrossModalityFusion(nn.Module):
     Shapes: s, f (B, C, h, w) -> (B, C, h, w); the attention is (h*w) x (h*w) per image: 361 x 361 at 19x19.
     MACs at 19x19: C = 256 0.37 G, C = 728 2.7 G (1.7 G of it the 3x3 convolution; 0.2 G if separable).
 
-    Source: M2TR (ICMR 2022), section 3.4; source 001 adds the 3x3 convolution with a residual connection.
+    Source: M2TR (ICMR 2022), section 3.4, is the first step; the attention network adds the 3x3 convolution with a
+    residual connection.
     """
 
     def __init__(self, channels: int, *, separable: bool = False) -> None:
@@ -51,27 +52,51 @@ def _tokens(maps: Tensor) -> Tensor:
     return maps.flatten(2).transpose(1, 2).unsqueeze(1)  # (B, C, h, w) -> (B, 1 head, h*w, C)
 
 
+def _project(channels: int, width: int) -> nn.Module:
+    """1x1 convolution and batch norm; the identity where the width stays."""
+    if channels == width:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width))
+
+
 class FusionStack(nn.Module):
-    """Several CMF blocks on one frequency map, at a width of their own.
+    """Fuse a feature map with its own frequency view, in several blocks and at a width of their own.
 
-        out = s + up(CMF_n(... CMF_1(down(s), f) ..., f)),  down, up: conv1x1 and BN
+        x_0 = down(s);  x_i = CMF_i(x_(i-1), frequency_i(x_(i-1)));  out = s + up(x_n);  down, up: conv1x1 and BN
 
-    At width = channels, `down` and `up` fall away and the blocks work on s itself, as in the source.
+    With a shared filter, all blocks read frequency(x_0). At width = channels, `down`, `up` and the outer residual fall
+    away and out = x_n. Without blocks, out = s.
 
-    Shapes: s (B, C, h, w), f (B, width, h, w) -> (B, C, h, w).
+    Shapes: (B, C, h, w) -> (B, C, h, w); h = w = size, fixed at construction.
+
+    Source: M2TR (ICMR 2022), whose blocks each filter anew.
     """
 
-    def __init__(self, channels: int, width: int, blocks: int, *, separable: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        blocks: int,
+        size: int,
+        *,
+        shared_filter: bool = False,
+        separable: bool = False,
+    ) -> None:
         super().__init__()
-        self.down = project(channels, width)
+        self.reduced = blocks > 0 and width != channels
+        self.shared_filter = shared_filter
+        self.down = _project(channels, width) if self.reduced else nn.Identity()
+        self.frequency = nn.ModuleList(
+            FrequencyBlock(width, size) for _ in range(min(blocks, 1) if shared_filter else blocks)
+        )
         self.blocks = nn.ModuleList(CrossModalityFusion(width, separable=separable) for _ in range(blocks))
-        self.up = project(width, channels)
-        self.outer_residual = width != channels
+        self.up = _project(width, channels) if self.reduced else nn.Identity()
 
-    def forward(self, spatial: Tensor, frequency: Tensor) -> Tensor:
-        """spatial (B, C, h, w), frequency (B, width, h, w) -> (B, C, h, w)."""
-        x = self.down(spatial)
-        for block in self.blocks:
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w)."""
+        x = self.down(maps)
+        for i, block in enumerate(self.blocks):
+            if i == 0 or not self.shared_filter:
+                frequency = self.frequency[i](x)
             x = block(x, frequency)
-        x = self.up(x)
-        return spatial + x if self.outer_residual else x
+        return maps + self.up(x) if self.reduced else x

@@ -43,7 +43,7 @@ class ReconstructionDecoder(nn.Module):
             x: the embedding (B, C, h, w).
             checkpointed: recompute in the backward pass.
         Returns:
-            d2 (B, 256, 2h, 2w), d4 (B, 128, 4h, 4w), the picture in [-1, 1] (B, 3, 8h, 8w).
+            d2 (B, 256, 2h, 2w), d4 (B, 128, 4h, 4w), the image in [-1, 1] (B, 3, 8h, 8w).
         """
         d2 = run_modules([self.up1, self.block1], x, checkpointed=checkpointed)
         d4 = run_modules([self.up2, self.block2], d2, checkpointed=checkpointed)

@@ -20,8 +20,9 @@ class CausalDensity(nn.Module):
 
     Shapes: s (B, T, C) -> log p(s_t | s_<t) (B, T), in nats, summed over the C channels; float32.
 
-    Source: source 002 (embed 512, positional encoding, 6 causal layers, 8 heads, output 256). It speaks of a decoder:
-    there is no second sequence to attend to, so these are decoder layers without cross-attention.
+    Source: the repository Dual-Stream Audio-Visual Transformer Deepfake Detection (embed 512, positional encoding, 6
+    causal layers, 8 heads, output 256). It speaks of a decoder: there is no second sequence to attend to, so these are
+    decoder layers without cross-attention.
     """
 
     def __init__(

@@ -12,6 +12,9 @@ from dfdetect.detectors.layers.checkpoint import run_modules
 from dfdetect.detectors.pretrained import Backbone
 
 XCEPTION = "legacy_xception"
+# The TensorFlow variant: all EfficientNet-B4 weights of this field come from TensorFlow, whose padding and batch-norm
+# epsilon timm's own `efficientnet_b4` does not share, although the weights would load into it.
+EFFICIENTNET_B4 = "tf_efficientnet_b4.aa_in1k"
 XCEPTION_STAGES: dict[str, tuple[str, ...]] = {
     "stem": ("conv1", "bn1", "act1", "conv2", "bn2", "act2"),
     **{f"block{i}": (f"block{i}",) for i in range(1, 13)},
@@ -66,7 +69,7 @@ def run_stages(
 class FourPartEncoder:
     """An encoder cut where the attention network inserts its layers; each part is a list of stages for run_stages.
 
-    embed -> the embedding (decoder, frequency branch); reason -> graph reasoning; guide -> guided attention and fusion;
+    embed -> the embedding, which the decoder reads; reason -> graph reasoning; guide -> guided attention;
     tail -> global pool. The maps between embed and tail have one size, `map_size`.
     """
 

@@ -39,38 +39,26 @@ class FrequencyFilter(nn.Module):
             return torch.fft.irfft2(torch.view_as_complex(product), s=(self.size, self.size), norm="ortho")
 
 
-class FrequencyBranch(nn.Module):
-    """The frequency view of an embedding.
+class FrequencyBlock(nn.Module):
+    """The frequency view of a feature map.
 
-        u = reduce(x);  y = u + FFN(filter(u)),  FFN = conv1x1, BN, LeakyReLU 0.2, conv1x1
+        y = x + FFN(filter(x)),  FFN = conv1x1, BN, LeakyReLU 0.2, conv1x1
 
-    `reduce` (1x1 convolution, BN, ReLU) is left out where the width is the input's.
+    Shapes: (B, C, h, w) -> (B, C, h, w); h = w = size, fixed at construction.
 
-    Shapes: (B, C, h, w) -> (B, width, h, w).
-
-    Source: source 001 ("the embedding of encoder after a few layers are applied with 2DFFT"), after M2TR.
+    Source: M2TR (ICMR 2022), whose FFN has 3x3 convolutions; 1x1 ones as in the attention network's code.
     """
 
-    def __init__(self, channels: int, width: int, size: int) -> None:
+    def __init__(self, channels: int, size: int) -> None:
         super().__init__()
-        self.reduce = project(channels, width, nn.ReLU(inplace=True))
-        self.filter = FrequencyFilter(width, size)
+        self.filter = FrequencyFilter(channels, size)
         self.ffn = nn.Sequential(
-            nn.Conv2d(width, width, 1, bias=False),
-            nn.BatchNorm2d(width),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(width, width, 1),
+            nn.Conv2d(channels, channels, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, width, h, w)."""
-        u = self.reduce(x)
-        return u + self.ffn(self.filter(u).to(u.dtype))
-
-
-def project(channels: int, width: int, activation: nn.Module | None = None) -> nn.Module:
-    """1x1 convolution, batch norm and, if given, an activation; the identity where the width stays."""
-    if channels == width:
-        return nn.Identity()
-    layers = [nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width)]
-    return nn.Sequential(*layers, *([activation] if activation is not None else []))
+        """(B, C, h, w) -> (B, C, h, w)."""
+        return x + self.ffn(self.filter(x).to(x.dtype))

@@ -43,7 +43,7 @@ class MambaLayer(nn.Module):
         dt = softplus(W_dt W_down x + b), B, C = W_B x, W_C x, A = -exp(A_log)
         out = s + dropout(W_out((scan(x, dt, A, B, C) + D x) * SiLU(z)))
 
-    Shapes: (B, T, C) -> (B, T, C). Causal: out_t depends on s_1 ... s_t alone.
+    Shapes: (B, T, C) -> (B, T, C). Causal: out_t depends on s_1 ... s_t only.
 
     Source: Gu and Dao, Mamba (2023), figure 3; sizes are theirs (expansion 2, state 16, kernel 4, dt rank C / 16).
     """

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dfdetect.detectors.base import Batch, Detector, classification, pool
-from dfdetect.detectors.layers.add_block import ADDBlock
+from dfdetect.detectors.base import Batch, Detector, pool
 from dfdetect.detectors.layers.encoders import XCEPTION, XCEPTION_STAGES, run_stages
 from dfdetect.detectors.pretrained import make_backbone
 from dfdetect.detectors.settings import ADDNetSettings, Position
@@ -21,6 +20,22 @@ _PARTS: tuple[tuple[Position | None, tuple[str, ...]], ...] = (
     ("block12", ("block12",)),
     (None, ("exit",)),
 )
+
+
+class ADDBlock(nn.Module):
+    """Multiply a feature map by the attention mask, average-pooled to the map's size.
+
+        out_c = F_c * adaptive_avg_pool(mask, (h, w)) for every channel c
+
+    Shapes: F (B, C, h, w), mask (B, 1, H, W) in [0, 1] -> (B, C, h, w). No parameters.
+
+    Source: Zi et al., WildDeepfake (arXiv 2101.01456), section 4.2.
+    """
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """features (B, C, h, w), mask (B, 1, H, W) -> (B, C, h, w)."""
+        height, width = features.shape[-2:]
+        return features * F.adaptive_avg_pool2d(mask, (height, width)).to(features.dtype)
 
 
 class MaskedXception(Detector):
@@ -51,8 +66,3 @@ class MaskedXception(Detector):
             if position in self.positions:
                 x = self.add(x, mask)
         return {"logits": self.fc(F.dropout(pool(x), self.drop_rate, self.training))}
-
-    def loss(self, output: dict[str, Tensor], batch: Batch, *, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
-        """Cross-entropy."""
-        loss = classification(output["logits"], batch["label"])
-        return {"loss": loss, "classification": loss}

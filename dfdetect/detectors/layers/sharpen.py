@@ -1,4 +1,4 @@
-"""Soft pictures are found and sharpened before a network looks at them."""
+"""Soft images are found and sharpened before a network looks at them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _BLUR = (1.0, 4.0, 6.0, 4.0, 1.0)  # binomial: a Gaussian of sigma 1 px
 
 
 class SharpenSoft(nn.Module):
-    """Unsharp masking of the pictures whose Laplacian says that they are blurred; the others pass unchanged.
+    """Unsharp masking of the images whose Laplacian says that they are blurred; the others pass unchanged.
 
-        soft:  variance over the picture of laplacian(luma) < threshold
-        out =  x + amount (x - G * x), clipped to [0, 1], for soft pictures, G a 5x5 binomial blur (sigma 1 px)
+        soft:  variance over the image of laplacian(luma) < threshold
+        out =  x + amount (x - G * x), clipped to [0, 1], for soft images, G a 5x5 binomial blur (sigma 1 px)
 
     Shapes: (B, 3, H, W) in [0, 1] -> (B, 3, H, W) in [0, 1]. No parameters; borders reflected.
 
-    Source: the variance of the Laplacian is Pech-Pacheco et al. (ICPR 2000); source 004 asks for blur detection and
-    sharpening and gives no figures.
+    Source: the variance of the Laplacian is Pech-Pacheco et al. (ICPR 2000); the repository Enhanced
+    Deepfake Detection asks for blur detection and sharpening and gives no figures.
     """
 
     laplacian: Tensor
@@ -37,7 +37,7 @@ class SharpenSoft(nn.Module):
         self.register_buffer("luma", torch.tensor(_LUMA).view(1, 3, 1, 1), persistent=False)
 
     def softness(self, x: Tensor) -> Tensor:
-        """Variance of the Laplacian of each picture's luma, float32 (B,): the lower, the softer."""
+        """Variance of the Laplacian of each image's luma, float32 (B,): the lower, the softer."""
         grey = (x.float() * self.luma).sum(dim=1, keepdim=True)
         edges = F.conv2d(grey, self.laplacian)  # (B, 1, H - 2, W - 2)
         return (edges - edges.mean(dim=(2, 3), keepdim=True)).square().mean(dim=(1, 2, 3))

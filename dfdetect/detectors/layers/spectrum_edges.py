@@ -1,4 +1,4 @@
-"""Two fixed views of a picture, each with a small learned network on top: its spectrum and its edges."""
+"""Two fixed views of an image, each with a small learned network on top: its spectrum and its edges."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class TransformerLayer(nn.Module):
         h = x + dropout(W_o softmax(Q K^T / sqrt(d) [+ causal mask]) V),  Q, K, V from LayerNorm(x)
         out = h + dropout(W2 GELU(W1 LayerNorm(h)))
 
-    Shapes: (B, T, C) -> (B, T, C). With causal=True, out_t depends on x_1 ... x_t alone.
+    Shapes: (B, T, C) -> (B, T, C). With causal=True, out_t depends on x_1 ... x_t only.
 
     Source: Vaswani et al. (2017); pre-norm after Xiong et al. (2020), which trains without a warm-up.
     """
