@@ -1,6 +1,7 @@
 """The page's content as HTML: no script, no outside address, readable in light and in dark mode.
 
-Not named html: Streamlit puts the folder of its script first on the path.
+The timeline is HTML and not a chart of reporting.charts, because Streamlit's st.html removes every <svg>
+(streamlit/streamlit pull request 8366). Not named html: Streamlit puts the folder of its script first on the path.
 """
 
 from __future__ import annotations

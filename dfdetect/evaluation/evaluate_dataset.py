@@ -11,10 +11,10 @@ from dfdetect.config.params import EvaluateParams, PredictParams
 from dfdetect.evaluation.curves import write_plots
 from dfdetect.evaluation.evaluate import evaluate_predictions
 from dfdetect.evaluation.predictions import read_predictions, select
-from dfdetect.evaluation.roc_picture import draw
 from dfdetect.inference.saved_model import BundleInfo, read_info
 from dfdetect.inference.threshold import decide, read_validation
-from dfdetect.io.tables import write_json
+from dfdetect.io.tables import write_bytes, write_json
+from dfdetect.reporting.charts import overview_png
 
 DETAILS = Path("details/evaluate.json")
 
@@ -89,7 +89,7 @@ def write_figures(
     write_json(metrics / "evaluate.json", headline(figures))
     write_plots(metrics / "plots", evaluated.videos, threshold)
     title = f"{info.detector} on {metrics.name}, test split"
-    draw(metrics / "roc.png", evaluated, figures, title=title, threshold=threshold)
+    write_bytes(metrics / "roc.png", overview_png(evaluated, figures, title=title, threshold=threshold))
     return figures
 
 

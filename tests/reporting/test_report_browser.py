@@ -87,6 +87,24 @@ def test_links_lead_below_the_sticky_line_and_tables_take_the_keyboard(browser: 
     assert bar <= title <= 800
 
 
+def test_a_click_on_a_columns_name_sorts_and_a_second_one_turns_the_order(browser: Browser, page: Path) -> None:
+    browser.open(address(page), width=1366, height=800)
+    table = "document.querySelector('[aria-label=\"identities of the lowest accuracy\"]')"
+    shown = f"[...{table}.querySelectorAll('tbody th')].map(e => e.innerText)"
+    assert browser.value(shown) == ["id2", "id1", "id0"]  # by accuracy, as the template writes them
+    browser.value(f"{table}.querySelectorAll('th button')[2].click()")
+    browser.value(f"{table}.querySelectorAll('th button')[2].click()")
+    assert browser.value(shown) == ["id0", "id1", "id2"]
+    assert browser.value(f"{table}.querySelectorAll('thead th')[2].ariaSort") == "descending"
+    browser.value(f"{table}.querySelectorAll('th button')[0].click()")
+    assert browser.value(shown) == ["id0", "id1", "id2"]
+    figures = "document.querySelector('[aria-label=\"figures by method\"]')"
+    browser.value(f"{figures}.querySelectorAll('th button')[3].click()")
+    numbers = f"[...{figures}.querySelectorAll('tbody tr')].map(r => parseFloat(r.cells[3].innerText))"
+    assert browser.value(f"{numbers}.slice(0, 2)") == [0.9, 0.93]  # the undefined one comes last
+    assert browser.errors == []
+
+
 # Elements with text of their own whose colour is too close to the first opaque background above them.
 CONTRAST = """(() => {
   const bright = c => { const [r, g, b] = c.match(/[\\d.]+/g).map(Number).map(
