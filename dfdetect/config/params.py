@@ -228,7 +228,7 @@ class SplitsParams(Strict):
     """How a dataset without official splits is split, how validation is taken from train, and what leaks lead to."""
 
     seed: int = 42
-    val_fraction: float = Field(0.1, gt=0.0, lt=0.5)  # of the training identities (or originals, or videos)
+    val_fraction: float = Field(0.2, gt=0.0, lt=0.5)  # of the training identities (or originals, or videos)
     test_fraction: float = Field(0.2, gt=0.0, lt=0.5)  # where the layout has no official test split
     on_leak: Literal["report", "drop", "fail"] = "report"  # every leak is a warning; also leave it out, or stop
     leak_kinds: list[LeakKind] = list(get_args(LeakKind))  # which kinds drop and fail act on

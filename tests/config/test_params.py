@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import difflib
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
+from pydantic import BaseModel
 
-from dfdetect.config.params import load, validate
+from dfdetect.config.params import Params, RobustnessParams, load, validate
+from dfdetect.detectors import registry
 from dfdetect.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +32,33 @@ def test_the_projects_own_file_is_valid(raw: dict[str, Any]) -> None:
     assert params.train.recipe in params.recipes
     assert params.train.dataset in params.run.datasets
     assert set(raw) == set(type(params).model_fields)
+
+
+# Keys whose value in params.yaml is another than the one that a left-out key takes, on purpose.
+OFF_UNLESS_LISTED = {f"robustness.{kind}" for kind in RobustnessParams.model_fields} - {"robustness.frames_per_video"}
+NOT_A_SETTING = {"faces.cropped"}  # taken from the dataset's entry
+
+
+def compared(model: type[BaseModel], values: dict[str, Any], place: str) -> Iterator[tuple[str, bool]]:
+    """Each key of a section that has a default, and whether params.yaml has it with just that value."""
+    given = model.model_validate(values)
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            yield from compared(type(default), values[name], f"{place}.{name}")
+        elif not field.is_required():
+            yield f"{place}.{name}", name in values and getattr(given, name) == default
+
+
+def test_a_left_out_key_means_what_the_file_says(raw: dict[str, Any]) -> None:
+    """Or the same words in two files would mean two settings."""
+    sections = ("engine", "faces", "masks", "mouths", "mels", "splits", "train", "predict", "robustness", "evaluate")
+    models: dict[str, Any] = {name: Params.model_fields[name].annotation for name in sections}
+    found = [item for name, model in models.items() for item in compared(model, raw[name], name)]
+    for name, values in raw["detectors"].items():
+        found += compared(registry.settings_class(name), values, f"detectors.{name}")
+    assert len(found) > 100
+    assert {key for key, same in found if not same} == OFF_UNLESS_LISTED | NOT_A_SETTING
 
 
 def overridden(override: str, folder: Path) -> str:

@@ -11,7 +11,7 @@ from dfdetect.config.params import SplitsParams
 from dfdetect.splits.assign import BY_GROUP, assign, hold_out, identity_groups
 from tests.splits.tables import Rows, people, row
 
-PARAMS = SplitsParams()
+PARAMS = SplitsParams(val_fraction=0.1)
 
 
 def by_split(rows: Rows, split: dict[str, str], column: str = "label") -> Counter[tuple[str, object]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -141,23 +141,13 @@ def test_a_validation_video_gives_way_to_test() -> None:
 
 def test_the_terminal_has_every_warning(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     made("original")
-    params = {"run": {"datasets": ["x"]}, "datasets": {"x": entry().model_dump(mode="json")}}
     build("x", entry(), SplitsParams())
-    monkeypatch.setattr(stage, "load", lambda: _Loaded(params["run"]["datasets"]))
-    monkeypatch.setattr(sys, "argv", ["audit"])
+    params = SimpleNamespace(dataset=lambda _: entry(), splits=SplitsParams())
+    monkeypatch.setattr(stage, "chosen_datasets", lambda *_: (params, ["x"]))
     stage.main()
     out = capsys.readouterr().out
     assert "audit x: 1 videos leak, 0 of them left out" in out
     assert "audit x: warning: 1 of 4 originals in test, or forgeries of them, are also in train" in out
-
-
-class _Loaded:
-    def __init__(self, datasets: list[str]) -> None:
-        self.run = type("Run", (), {"datasets": datasets})
-        self.splits = SplitsParams()
-
-    def dataset(self, _name: str) -> DatasetParams:
-        return entry()
 
 
 def test_the_page_can_be_read() -> None:

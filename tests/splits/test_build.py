@@ -33,7 +33,7 @@ def write(rows: Rows) -> None:
 
 
 def run(entry: DatasetParams | None = None, **params: object) -> dict[str, Any]:
-    return build("x", entry or trees.entry("folder"), SplitsParams.model_validate(params))
+    return build("x", entry or trees.entry("folder"), SplitsParams.model_validate({"val_fraction": 0.1, **params}))
 
 
 def details() -> dict[str, Any]:
