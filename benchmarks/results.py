@@ -163,7 +163,7 @@ def speech(done: dict[str, str]) -> list[str]:
     """What av_transformer learns from as many real clips as it needs."""
     if SPEECH not in done:
         return []
-    trained = json.loads(git("show", f"{done[SPEECH]}:metrics/train.json"))
+    trained = json.loads(git("show", f"{done[SPEECH]}:metrics/details/train.json"))
     found = {"av_transformer": done[SPEECH]}
     return [
         f"## `av_transformer` on `{SPEECH_DATA}`, recipe `{SPEECH}`",

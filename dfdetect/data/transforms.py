@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -16,15 +15,12 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from dfdetect.errors import UserError
-from dfdetect.data.images import resize
 from dfdetect.config.recipe import TransformStep
+from dfdetect.data.images import resize
+from dfdetect.errors import UserError
 
 if TYPE_CHECKING:
     import albumentations
-
-# Names of source 000, and of torchvision, for what albumentations calls otherwise.
-ALIASES = {"GaussianNoise": "GaussNoise", "RandomRotation": "Rotate"}
 
 
 class Augmentation:
@@ -133,17 +129,14 @@ def known_transforms() -> dict[str, type[albumentations.BasicTransform]]:
     """albumentations' transforms of single pictures by name."""
     import albumentations as A
 
-    from dfdetect.data import jitter
-
     found = {name: getattr(A, name) for name in dir(A)}
     classes = {name: item for name, item in found.items() if inspect.isclass(item)}
     kinds = (A.ImageOnlyTransform, A.DualTransform)
-    known = {name: item for name, item in classes.items() if issubclass(item, kinds) and item not in kinds}
-    return {**known, "ColorJitter": jitter.ColorJitter}
+    return {name: item for name, item in classes.items() if issubclass(item, kinds) and item not in kinds}
 
 
 def build_step(step: TransformStep, where: str) -> albumentations.BasicTransform:
-    """One transform of a recipe; old names and parameters of source 000 are understood.
+    """One transform of a recipe, by its name and parameters in albumentations 2.
 
     Args:
         step: name and parameters.
@@ -152,17 +145,16 @@ def build_step(step: TransformStep, where: str) -> albumentations.BasicTransform
         UserError: unknown name or parameter (the message lists what exists), or a bad value.
     """
     known = known_transforms()
-    name = ALIASES.get(step.name, step.name)
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=3)
+    if step.name not in known:
+        near = difflib.get_close_matches(step.name, known, n=3)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise UserError(f"{where}: there is no transform {step.name!r}.{hint} There are: {', '.join(sorted(known))}.")
-    accepted = [parameter for parameter in inspect.signature(known[name].__init__).parameters if parameter != "self"]
-    params = translate(name, step.params, accepted)
-    if unknown := [key for key in params if key not in accepted]:
+    kind = known[step.name]
+    accepted = [parameter for parameter in inspect.signature(kind.__init__).parameters if parameter != "self"]
+    if unknown := [key for key in step.params if key not in accepted]:
         raise UserError(f"{where}: {step.name} has no parameter {', '.join(unknown)}; it has {', '.join(accepted)}.")
     try:
-        return known[name](**params)
+        return kind(**{key: _tuples(value) for key, value in step.params.items()})
     except (ValueError, TypeError) as error:
         reason = "; ".join(line.strip() for line in str(error).splitlines()[:4])
         raise UserError(f"{where}: {step.name} with {step.params}: {reason}") from None
@@ -170,49 +162,3 @@ def build_step(step: TransformStep, where: str) -> albumentations.BasicTransform
 
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-def _pair(value: Any) -> tuple[Any, Any]:
-    return value if isinstance(value, tuple) else (value, value)
-
-
-def translate(name: str, given: dict[str, Any], accepted: Sequence[str]) -> dict[str, Any]:
-    """Parameters of albumentations 1 (and torchvision) under the names and units of albumentations 2; lists as tuples.
-
-    Args:
-        name: of the transform in albumentations 2.
-        given: as a recipe has them.
-        accepted: the transform's own parameters.
-    """
-    params = {key: _tuples(value) for key, value in given.items()}
-    result: dict[str, Any] = {}
-    for key, value in params.items():
-        if key in accepted and not (name == "RandomResizedCrop" and key == "size"):
-            result[key] = value
-        elif name == "GaussNoise" and key == "var_limit":  # variance of 8-bit values
-            low, high = value if isinstance(value, tuple) else (0, value)
-            result["std_range"] = (math.sqrt(low) / 255, math.sqrt(high) / 255)
-        elif name == "Rotate" and key == "degrees":
-            result["limit"] = value
-        elif name == "RandomResizedCrop" and key in ("size", "height", "width"):
-            sides = _pair(value) if key == "size" else (params.get("height"), params.get("width"))
-            result["size"] = sides
-        elif name == "ImageCompression" and key in ("quality_lower", "quality_upper"):
-            result["quality_range"] = (params.get("quality_lower", 99), params.get("quality_upper", 100))
-        elif name == "CoarseDropout" and key in _HOLES:
-            new, low_key = _HOLES[key]
-            result[new] = (params.get(low_key, value), value)
-        elif name == "CoarseDropout" and key in ("min_holes", "min_height", "min_width"):
-            continue  # taken with its upper bound
-        elif name == "CoarseDropout" and key == "fill_value":
-            result["fill"] = value
-        else:
-            result[key] = value
-    return result
-
-
-_HOLES = {
-    "max_holes": ("num_holes_range", "min_holes"),
-    "max_height": ("hole_height_range", "min_height"),
-    "max_width": ("hole_width_range", "min_width"),
-}

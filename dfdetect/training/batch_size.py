@@ -72,7 +72,7 @@ def chosen(detector: Detector, recipe: Recipe, *, samples: Callable[[], int], re
     if recipe.devices != 1 or recipe.nodes != 1:
         raise UserError(
             "batch_size: auto measures one GPU: with several, give a number (a training with devices: 1 writes what "
-            "fits to metrics/train.json)."
+            "fits to metrics/details/train.json)."
         )
     limit = samples()
     found = largest(lambda size: fits(detector, recipe, size, device), max(1, min(LARGEST, limit)))

@@ -13,7 +13,7 @@ def model_card(info: BundleInfo, metrics: dict[str, Any], *, parameters: int, wa
 
     Args:
         info: the saved model's detector.json.
-        metrics: what metrics/train.json says.
+        metrics: what metrics/details/train.json says.
         parameters: number of the detector's parameters.
         warnings: of the audit of the splits that it was trained and validated on.
     """

@@ -26,7 +26,9 @@ class _Watched:
 
 
 class LossWatch:
-    """Stops the training at the first loss that is not finite.
+    """Stops the training at the first loss that is not finite, and names the batch's videos.
+
+    Lightning's EarlyStopping(check_finite=True) watches one logged metric and ends the training without an error.
 
     On a GPU the values arrive a few steps late, since waiting for each would hold the GPU up; `flush` waits for all.
     """

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
+from torchmetrics.classification import BinaryAccuracy
 
 from dfdetect.config.recipe import Recipe
 from dfdetect.data.batches import ABOUT, LoaderSettings, make_loader, to_inputs
@@ -26,7 +27,7 @@ from dfdetect.training.optim import gradient_norm, make_optimizer, make_schedule
 from dfdetect.training.pictures import show
 from dfdetect.training.progress import ProgressLines
 from dfdetect.training.tracking import Tracker
-from dfdetect.training.validation import Scored, figures, selection, weighted_means
+from dfdetect.training.validation import ACCURACY_THRESHOLD, Scored, figures, selection, weighted_means
 
 
 @dataclass
@@ -129,6 +130,8 @@ class Training(L.LightningModule):
         self._trained: tuple[Callable[..., Any]] = (torch.compile(detector) if recipe.compile else detector,)
         self.watch = LossWatch()
         self.meter, self.norms, self.val_meter = Meter(), Meter(), Meter()
+        # Of the epoch's training crops, as augmented and with dropout. Without checks, which would wait for the GPU.
+        self.accuracy = BinaryAccuracy(validate_args=False)
         self.history: list[dict[str, float]] = []
         self.costs: list[dict[str, float]] = []  # of each epoch, on this machine
         self._clock = Clock()
@@ -177,6 +180,7 @@ class Training(L.LightningModule):
         """Choose the epoch's samples."""
         self.sampler.set_epoch(self.current_epoch)
         self.meter.reset()
+        self.accuracy.reset()
         self._clock.start()
 
     def on_train_batch_start(self, batch: Prepared, batch_idx: int) -> None:  # noqa: ARG002
@@ -208,6 +212,9 @@ class Training(L.LightningModule):
         parts = self.detector.loss(output, inputs, progress=progress)
         self.watch.add(parts, self.current_epoch, batch_idx, self._video_ids(batch.rows))
         self.meter.add(parts)
+        if not self.anomaly:
+            predicted = self.detector.score(output).detach() >= ACCURACY_THRESHOLD
+            self.accuracy.update(predicted.long(), inputs["label"])
         self.log("loss", parts["loss"].detach(), prog_bar=True, logger=False, batch_size=len(batch.rows))
         return parts["loss"]
 
@@ -326,6 +333,8 @@ class Training(L.LightningModule):
         """Add the epoch's row to the history."""
         self.watch.flush()
         train = self._averaged({f"train_{name}": value for name, value in self.meter.means().items()})
+        if not self.anomaly:
+            train["train_acc"] = float(self.accuracy.compute())  # over all processes
         row = {**train, **self._val_figures, **self._step_figures(), **self.detector.epoch_report()}
         self.history.append(row)
         self.costs.append(self._clock.costs(self.device, self.trainer.world_size))
@@ -344,6 +353,7 @@ class Training(L.LightningModule):
             "costs": self.costs,
             "meter": self.meter.state(),
             "norms": self.norms.state(),
+            "accuracy": {name: torch.as_tensor(count).cpu() for name, count in self.accuracy.metric_state.items()},
             "skipped": {split: sorted(rows) for split, rows in self.skipped.items()},
             "finished": self.finished,
         }
@@ -354,4 +364,6 @@ class Training(L.LightningModule):
         self.history, self.costs = list(state["history"]), list(state["costs"])
         self.meter.load(state["meter"])
         self.norms.load(state["norms"])
+        for name, count in state["accuracy"].items():
+            setattr(self.accuracy, name, count.to(self.accuracy.device))
         self.skipped = {split: set(rows) for split, rows in state["skipped"].items()}

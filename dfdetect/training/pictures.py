@@ -26,6 +26,7 @@ DPI = 110
 # Title -> the figures drawn together, where they are there.
 PANELS = {
     "loss": ("train_loss", "val_loss"),
+    "accuracy": ("train_acc", "val_acc", "val_frame_acc"),
     "area under the ROC": ("val_auc", "val_frame_auc"),
     "log-probability of real clips": ("val_log_prob",),
     "learning rate": ("lr_backbone", "lr_head"),

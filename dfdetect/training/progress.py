@@ -1,4 +1,4 @@
-"""How far the training is: a live bar on a terminal, a line now and then in a log."""
+"""How far the training is: Lightning's bar on a terminal, and lines for a log, which Lightning has none of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 
 # Seconds between two lines within an epoch.
 EVERY_S = 30.0
-_SHOWN = ("train_loss", "val_loss", "val_auc", "val_frame_auc", "val_log_prob")
+_SHOWN = (
+    "train_loss",
+    "val_loss",
+    "train_acc",
+    "val_acc",
+    "val_frame_acc",
+    "val_auc",
+    "val_frame_auc",
+    "val_log_prob",
+)
 
 
 class ProgressLines(Callback):

@@ -24,6 +24,9 @@ from dfdetect.training.resume import Workspace, read_checkpoint
 from dfdetect.training.setup import device_of, packages, start_weights
 
 METRICS = Path("metrics/train.json")
+DETAILS = Path("metrics/details/train.json")
+# Of the best epoch, in metrics/train.json, where the detector has them.
+FLAT = ("val_auc", "val_frame_auc", "val_log_prob", "val_acc", "train_acc", "val_loss")
 # Unreadable crops that are listed by name; the rest are counted.
 LISTED = 20
 
@@ -108,7 +111,7 @@ def write_result(
         data_hashes: of the artifacts it read.
         folder: where the bundle goes.
     Returns:
-        What went to metrics/train.json.
+        What went to metrics/details/train.json; metrics/train.json has the few figures that detectors are compared by.
     """
     best = load_best(module, workspace)
     metrics: dict[str, Any] = {
@@ -127,8 +130,16 @@ def write_result(
     parameters = sum(p.numel() for p in module.detector.parameters())
     card = model_card(info, metrics, parameters=parameters, warnings=module.data.warnings)
     bundle.save(folder, module.detector.state_dict(), info, card, validation=predictions)
-    write_json(METRICS, metrics)
+    write_json(DETAILS, metrics)
+    write_json(METRICS, flat_metrics(metrics))
     return metrics
+
+
+def flat_metrics(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Of metrics/details/train.json, at most eight figures on one level."""
+    best = metrics["best"]
+    epochs = {"epochs": metrics["epochs"], "best_epoch": best["epoch"]}
+    return {**epochs, **{name: best[name] for name in FLAT if name in best}}
 
 
 def _rounded(row: dict[str, float]) -> dict[str, float | None]:

@@ -36,7 +36,7 @@ def train(params: Params) -> dict[str, Any] | None:
     """Train the detector that params.train names, or go on where an interrupted training of the same params stopped.
 
     Returns:
-        What went to metrics/train.json; None in the other processes of a training on several devices.
+        What went to metrics/details/train.json; None in the other processes of a training on several devices.
     Raises:
         UserError: something the user can mend, before training where possible.
     """

@@ -2,6 +2,9 @@
 
 Figures that depend on the machine and the hour (speed, memory) are kept apart from what a training always gives: they
 go to a folder outside the stage's outputs, or every run would change what git and DVC keep.
+
+Not Lightning's loggers: a resumed training replays its finished epochs, whose curves DVC removed, also when no epoch is
+left to train and no Trainer runs.
 """
 
 from __future__ import annotations

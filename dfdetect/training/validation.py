@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.metrics import roc_auc_score
+from torchmetrics.functional.classification import binary_accuracy
+
+# A classifier's probability of fake from which an epoch's accuracy counts a crop or a video as fake. The detector's own
+# threshold is chosen once, after training.
+ACCURACY_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -52,11 +58,24 @@ def by_video(scored: Scored, video: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
-    """Area under the ROC; None where one class is missing."""
+    """Area under the ROC; None where one class is missing.
+
+    By scikit-learn: torchmetrics puts scores outside [0, 1], as anomaly detectors have, through a sigmoid, which makes
+    large ones equal: 0.5 instead of 0.75 for the scores 300, 310, 320, 330 of real, fake, real, fake.
+    """
     known = labels >= 0
     if len(np.unique(labels[known])) < 2:
         return None
     return float(roc_auc_score(labels[known], scores[known]))
+
+
+def accuracy(labels: np.ndarray, scores: np.ndarray) -> float | None:
+    """Fraction of probabilities on the right side of ACCURACY_THRESHOLD; None where no label is known (-1)."""
+    known = labels >= 0
+    if not known.any():
+        return None
+    predicted = torch.from_numpy((scores[known] >= ACCURACY_THRESHOLD).astype(np.int64))
+    return float(binary_accuracy(predicted, torch.from_numpy(labels[known].astype(np.int64))))
 
 
 def weighted_means(parts: list[Mapping[str, Any]]) -> dict[str, float]:
@@ -84,14 +103,17 @@ def figures(scored: Scored, video: np.ndarray, labels: np.ndarray, *, anomaly: b
         labels: of each video, -1 unknown [shape=(videos,)].
         anomaly: the scores are minus log-probabilities.
     Returns:
-        val_auc (of videos) and val_frame_auc where both classes are there; for anomaly detectors val_log_prob, the mean
-        over real videos.
+        val_auc (of videos) and val_frame_auc where both classes are there; of classifiers val_acc (of videos) and
+        val_frame_acc, of anomaly detectors val_log_prob, the mean over real videos.
     """
     videos, scores = by_video(scored, video)
-    of_videos = labels[videos]
-    found = {"val_auc": auc(of_videos, scores), "val_frame_auc": auc(labels[video[scored.rows]], scored.scores)}
+    of_videos, of_frames = labels[videos], labels[video[scored.rows]]
+    found = {"val_auc": auc(of_videos, scores), "val_frame_auc": auc(of_frames, scored.scores)}
     if anomaly:
         found["val_log_prob"] = float(-scores[of_videos == 0].mean())
+    else:
+        found["val_acc"] = accuracy(of_videos, scores)
+        found["val_frame_acc"] = accuracy(of_frames, scored.scores)
     return {name: value for name, value in found.items() if value is not None}
 
 

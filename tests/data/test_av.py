@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from dfdetect.config.recipe import TransformStep
 from dfdetect.data.av import SequenceDataset, SequenceSettings, cut_chunks, hold_sequences, load_sequences
 from dfdetect.data.av_augment import SequenceAugmentation, SoundChanges
 from dfdetect.data.batches import to_inputs
 from dfdetect.data.index import load_videos
 from dfdetect.data.sampler import BatchPlan
 from dfdetect.data.transforms import Augmentation
-from dfdetect.config.recipe import TransformStep
 from dfdetect.io.schemas import MELS, MOUTHS
 from dfdetect.io.tables import Shards
 from tests.tables import clips, write_sequences, write_splits

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from dfdetect.errors import UserError
 from dfdetect.data.batches import LoaderSettings, make_loader, to_inputs
 from dfdetect.data.crops import CropDataset
 from dfdetect.data.images import decode, resize
 from dfdetect.data.index import hold_crops, load_crops, load_videos
 from dfdetect.data.sampler import BatchPlan, EvalSampler
+from dfdetect.errors import UserError
 from dfdetect.io.schemas import FACES, MASKS
 from dfdetect.io.tables import Shards
 from tests.tables import clips, write_dataset, write_faces, write_masks, write_splits

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import albumentations
@@ -11,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from dfdetect.errors import UserError
-from dfdetect.data.device import DeviceAugmentation, blur, gaussian, jitter
 from dfdetect.config.recipe import TransformStep
+from dfdetect.data.device import DeviceAugmentation
+from dfdetect.errors import UserError
 
 HALF = (0.5, 0.5, 0.5)
 SIZE = 40
@@ -40,55 +39,53 @@ def back(images: torch.Tensor) -> np.ndarray:
     return images.permute(0, 2, 3, 1).numpy()
 
 
-def test_jitter_equals_albumentations_in_every_order() -> None:
-    orders = np.array(list(itertools.permutations(range(4))))
-    random = np.random.default_rng(1)
-    spans = [(0.85, 1.15), (0.85, 1.15), (0.7, 1.3), (-0.3, 0.3)]
-    factors = np.stack([random.uniform(*span, len(orders)) for span in spans], axis=1)
-    given = pictures(len(orders))
-    found = back(jitter(torch.from_numpy(given).permute(0, 3, 1, 2).float(), factors, orders))
-    theirs = albumentations.ColorJitter(p=1.0)
-    for one, picture, (b, c, s, h), order in zip(found, given, factors, orders, strict=True):
-        exact = theirs.apply((picture / 255).astype(np.float32), b, c, s, h, order.tolist()) * 255
-        assert np.abs(one - exact).max() < 0.6
-        assert np.abs(one - picture).mean() > 2
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "hue"])
+def test_colour_equals_albumentations(name: str) -> None:
+    factor = 0.17 if name == "hue" else 1.21
+    params = {"brightness": [1, 1], "contrast": [1, 1], "saturation": [1, 1], "hue": [0, 0], name: [factor, factor]}
+    given = batch(4)
+    found = back(make(("ColorJitter", {**params, "p": 1.0}))(given, np.random.default_rng(0))["image"])
+    theirs = albumentations.ColorJitter(**{key: tuple(value) for key, value in params.items()}, p=1.0)
+    for one, crop in zip(found, back(given["image"]), strict=True):
+        exact = theirs(image=(crop / 255).astype(np.float32))["image"] * 255
+        assert np.abs(one - exact).max() < 0.7
+        assert np.abs(one - crop).mean() > 1
 
 
 @pytest.mark.parametrize(("sigma", "taps"), [(0.5, 3), (1.3, 4), (3.0, 7), (1.7, 0)])
 def test_blur_equals_albumentations(sigma: float, taps: int) -> None:
-    theirs = albumentations.GaussianBlur(blur_limit=(taps, taps), sigma_limit=(sigma, sigma), p=1.0)
-    given = np.random.default_rng(2).integers(0, 256, (1, SIZE, SIZE, 3), dtype=np.uint8)
-    two = torch.from_numpy(np.concatenate([given, given])).permute(0, 3, 1, 2).float()
-    found = back(blur(two, [gaussian(sigma, taps), gaussian(2.5, 9)]))  # kernels of two sizes in one batch
-    exact = theirs(image=given[0].astype(np.float32) / 255)["image"] * 255
+    params = {"blur_limit": (taps, taps), "sigma_limit": (sigma, sigma), "p": 1.0}
+    given = torch.from_numpy(np.random.default_rng(2).integers(0, 256, (1, 3, SIZE, SIZE), dtype=np.uint8))
+    found = back(make(("GaussianBlur", params))({"image": given}, np.random.default_rng(0))["image"])
+    exact = albumentations.GaussianBlur(**params)(image=back(given)[0].astype(np.float32) / 255)["image"] * 255
     np.testing.assert_allclose(found[0], exact, atol=0.01)
-    assert np.abs(found[1] - found[0]).mean() > 0.5
+    assert np.abs(found[0] - back(given)[0]).mean() > 0.5
 
 
 def test_flips_and_turns_are_exact_and_masks_move_along() -> None:
     for name, axis in (("HorizontalFlip", 3), ("VerticalFlip", 2)):
         given = batch(3)
         found = make((name, {"p": 1.0}))(given, np.random.default_rng(0))
-        assert torch.equal(found["image"], given["image"].float().flip(axis))
+        assert torch.allclose(found["image"], given["image"].float().flip(axis), atol=1e-4)
         assert torch.equal(found["mask"], given["mask"].flip(axis))
     given = batch(64)
     found = make(("RandomRotate90", {"p": 1.0}))(given, np.random.default_rng(0))
     turns = [
-        next(k for k in range(4) if np.array_equal(np.rot90(before, k), after))
+        next(k for k in range(4) if np.allclose(np.rot90(before, k), after, atol=1e-3))
         for before, after in zip(back(given["image"].float()), back(found["image"]), strict=True)
     ]
     assert set(turns) == {0, 1, 2, 3}
-    assert torch.equal(found["mask"].float(), found["image"][:, :1])
+    assert torch.allclose(found["mask"].float(), found["image"][:, :1], atol=1e-3)
 
 
 def test_each_picture_has_its_own_share_of_chances() -> None:
     given = batch(400)
     found = make(("GaussianBlur", {"blur_limit": [3, 7], "p": 0.2}))(given, np.random.default_rng(3))
-    changed = (found["image"] != given["image"].float()).flatten(1).any(dim=1).float().mean().item()
+    changed = ((found["image"] - given["image"].float()).abs() > 0.01).flatten(1).any(dim=1).float().mean().item()
     assert 0.13 < changed < 0.27
     assert torch.equal(found["mask"], given["mask"])
     defaults = make(("ColorJitter", {"brightness": 0.1}))(given, np.random.default_rng(3))
-    changed = (defaults["image"] != given["image"].float()).flatten(1).any(dim=1).float().mean().item()
+    changed = ((defaults["image"] - given["image"].float()).abs() > 0.01).flatten(1).any(dim=1).float().mean().item()
     assert 0.4 < changed < 0.6  # p is a half, as in albumentations
 
 
@@ -98,7 +95,7 @@ def test_each_picture_has_its_own_share_of_chances() -> None:
         ("ColorJitter", {"brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "hue": 0.05, "p": 1.0}),
         ("RandomBrightnessContrast", {"p": 1.0}),
         ("GaussianBlur", {"blur_limit": [3, 7], "p": 1.0}),
-        ("GaussianNoise", {"var_limit": [10, 50], "p": 1.0}),
+        ("GaussNoise", {"std_range": [0.0124, 0.0277], "p": 1.0}),
     ],
 )
 def test_draws_spread_as_albumentations(name: str, params: dict[str, Any]) -> None:
@@ -136,5 +133,9 @@ def test_what_there_is_not_is_named() -> None:
         make(("HorizontalFlip", {"p": 3}))
     with pytest.raises(UserError, match=r"must not be larger"):
         make(("ColorJitter", {"hue": [0.2, 0.1]}))
+    with pytest.raises(UserError, match=r"hue: .*must lie in \[-0\.5, 0\.5\]"):
+        make(("ColorJitter", {"hue": 0.7}))
+    with pytest.raises(UserError, match=r"brightness: .*must not be negative"):
+        make(("ColorJitter", {"brightness": [-1, 1]}))
     with pytest.raises(UserError, match=r"Resize to \[64\]"):
         make(("Resize", {"height": 64, "width": 64}))

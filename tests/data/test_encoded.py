@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dfdetect.errors import UserError
 from dfdetect.data.encoded import HELD_GROUPS, BinaryColumn
+from dfdetect.errors import UserError
 
 SCHEMA = pa.schema([pa.field("video_id", pa.string(), nullable=False), pa.field("image", pa.binary(), nullable=False)])
 

@@ -55,7 +55,7 @@ def trained(project: Path) -> tuple[dict[str, object], dict[str, torch.Tensor], 
     log = project / "log.txt"
     code = run(log)
     assert code == 0, log.read_text()
-    metrics = json.loads((project / "metrics/train.json").read_text())
+    metrics = json.loads((project / "metrics/details/train.json").read_text())
     return metrics, load_file(project / "models/detector/model.safetensors"), log.read_text()
 
 
@@ -79,5 +79,5 @@ def test_two_processes_equal_one_also_after_an_interruption(project: Path, write
     assert set(weights) == set(again)
     for name, value in weights.items():
         torch.testing.assert_close(again[name], value, rtol=1e-3, atol=1e-4)
-    for name in ("val_auc", "val_frame_auc", "val_loss", "train_loss"):
+    for name in ("val_auc", "val_frame_auc", "train_acc", "val_acc", "val_frame_acc", "val_loss", "train_loss"):
         assert double["best"][name] == pytest.approx(single["best"][name], abs=1e-3)

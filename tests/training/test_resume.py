@@ -42,7 +42,8 @@ class Killed(BaseException):
 
 def outputs(project: Path) -> tuple[bytes, bytes]:
     """The weights' and the metrics' bytes."""
-    return (project / "models/detector/model.safetensors").read_bytes(), (project / "metrics/train.json").read_bytes()
+    weights, metrics = "models/detector/model.safetensors", "metrics/details/train.json"
+    return (project / weights).read_bytes(), (project / metrics).read_bytes()
 
 
 def kill_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
@@ -257,10 +258,10 @@ def test_kill_9_of_the_command(project: Path, write_params: Write) -> None:
     write_params(**RECIPE, tracker="dvclive", checkpoint_steps=1)
     code = (
         "import os, signal, sys; from tests.training import tiny; from dfdetect.training.module import Training;"
-        "from stages.train import main; step = Training.training_step; count = [0]\n"
+        "from stages.train import main; step = Training.training_step; count = [0]; at = int(sys.argv.pop())\n"
         "def dying(self, *a):\n"
         "    count[0] += 1\n"
-        "    if count[0] == int(sys.argv[1]): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    if count[0] == at: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return step(self, *a)\n"
         "Training.training_step = dying; main()"
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -36,9 +37,19 @@ def run(write: Write, **changes: Any) -> dict[str, Any]:
 def test_learns_and_writes_a_bundle(project: Path, write_params: Write) -> None:
     metrics = run(write_params, epochs=6)
     assert metrics["best"]["val_auc"] > 0.9
+    assert 0.5 < metrics["best"]["train_acc"] <= 1.0
+    assert 0.7 < metrics["best"]["val_frame_acc"] <= 1.0
+    table = read_table(project / "models/detector/validation.parquet", PREDICTIONS)
+    scores, labels = np.array(table.column("score")), np.array(table.column("label"))
+    assert metrics["best"]["val_acc"] == pytest.approx(((scores >= 0.5) == labels).mean())
     assert metrics["epochs"] == 6
     assert metrics["data"]["train"]["videos"] == {"real": 4, "fake": 4}
-    assert json.loads((project / "metrics/train.json").read_text()) == metrics
+    assert json.loads((project / "metrics/details/train.json").read_text()) == metrics
+    flat = json.loads((project / "metrics/train.json").read_text())
+    assert len(flat) <= 8
+    assert flat["best_epoch"] == metrics["best"]["epoch"]
+    assert flat["val_acc"] == metrics["best"]["val_acc"]
+    assert all(isinstance(value, int | float) for value in flat.values())
     info, detector = bundle.load(project / "models/detector")
     assert info.detector == "tiny"
     assert info.image_size == 32

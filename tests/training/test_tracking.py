@@ -49,9 +49,8 @@ def test_curves_and_pictures_are_kept_and_repeat(
     train(load(path))
     once = drawn(project)
     assert {"curves.png", "pictures/epoch001.jpg", "pictures/epoch002.jpg"} <= set(once)
-    assert {f"plots/metrics/{name}.tsv" for name in ("train_classification", "lr_head", "grad_norm", "bias")} <= set(
-        once
-    )
+    names = ("train_classification", "train_acc", "val_acc", "val_frame_acc", "lr_head", "grad_norm", "bias")
+    assert {f"plots/metrics/{name}.tsv" for name in names} <= set(once)
     picture = cv2.imdecode(np.frombuffer(once["pictures/epoch002.jpg"], np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (4 * 128, 2 * 128, 3)  # two faces of each class
     assert not {"images_per_s", "gpu_memory_mb"} & set(json.loads(once["metrics.json"]))

@@ -50,6 +50,20 @@ def test_videos_average_their_frames() -> None:
     found = figures(scored, video, np.array([0, -1, 1]), anomaly=True)
     assert found["val_auc"] == found["val_frame_auc"] == 1.0
     assert found["val_log_prob"] == pytest.approx(-0.3)
+    assert "val_acc" not in found  # scores of anomaly detectors are no probabilities
+
+
+def test_auc_of_log_probabilities() -> None:
+    assert auc(np.array([0, 1, 0, 1]), np.array([300.0, 310.0, 320.0, 330.0])) == 0.75
+
+
+def test_accuracy_of_videos_and_of_frames() -> None:
+    video = np.array([0, 0, 1, 1, 2])
+    scored = Scored(np.arange(5), np.array([0.9, 0.0, 0.9, 0.3, 0.7]))
+    found = figures(scored, video, np.array([0, 1, -1]), anomaly=False)
+    assert found["val_acc"] == 1.0  # 0.45 and 0.6
+    assert found["val_frame_acc"] == 0.5
+    assert "val_acc" not in figures(scored, video, np.array([-1, -1, -1]), anomaly=False)
 
 
 def test_what_chooses_the_checkpoint() -> None:
