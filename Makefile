@@ -88,7 +88,7 @@ pictures: $(READY) ## README's pictures, from the sample and the report (needs a
 kaggle: $(READY) ## add Kaggle's client, for datasets whose source is kaggle
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/kaggle.txt
 
-cluster: $(READY) ## add Ray, for engine.name: ray
+cluster: $(READY) ## add Ray, for runtime.executor: ray
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements-cluster.txt
 
 demo: $(DEMO) ## a web page to try the trained detector, on this machine alone

@@ -107,7 +107,7 @@ def bench_faces(clips: list[Path], params: Params, label: str, aim: str) -> list
             if finder != "retinaface-resnet50":
                 rows.append(Row(f"faces, {finder}, {label}", "not measured: no weights in models/weights", "", aim))
             continue
-        settings = params.faces.model_copy(update={"detector": finder})
+        settings = params.faces.model_copy(update={"face_detector": finder})
         times, floors, speeds = against_floor(
             as_videos(clips),
             lambda video, settings=settings: crop_video(video, None, settings),  # type: ignore[misc]
@@ -153,7 +153,7 @@ def with_faces(clips: list[Path], params: Params) -> list[tuple[Video, pa.Table]
     """The clips in which there is a face, with their rows of the faces table."""
     from dfdetect.faces.extraction import crop_video
 
-    settings = params.faces.model_copy(update={"detector": "mtcnn"})
+    settings = params.faces.model_copy(update={"face_detector": "mtcnn"})
     found = [(video, crop_video(video, None, settings).table) for video in as_videos(clips)]
     return [(video, table) for video, table in found if table.num_rows]
 
@@ -192,7 +192,7 @@ def _decode_task(path: Path) -> None:
 
 
 def bench_workers(clips: list[Path]) -> list[Row]:
-    """Videos a second through the engine with one and with two workers, of faces and of decoding alone."""
+    """Videos a second through the runtime with one and with two workers, of faces and of decoding alone."""
     rows = []
     for what, work, aim in (("faces", faces_task, "1.8 x"), ("decoding alone", _decode_task, "")):
         one, two = zip(*((pace(work, clips * 4, 1), pace(work, clips * 4, 2)) for _ in range(ROUNDS)), strict=True)

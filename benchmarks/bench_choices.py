@@ -109,7 +109,7 @@ def decoding(clip: Path, params: Params) -> tuple[list[Row], list[Row]]:
 
 def faces_task(path: Path) -> None:
     """The faces stage's work on one film, for a worker."""
-    settings = load().faces.model_copy(update={"detector": "mtcnn"})
+    settings = load().faces.model_copy(update={"face_detector": "mtcnn"})
     crop_video(Video(path.name, path, path.name, True, None), None, settings)
 
 
@@ -324,7 +324,7 @@ def agreement(clips: list[Path], params: Params, label: str) -> list[Row]:
     for finder in ("mtcnn", SMALL):
         if not has_weights(finder):
             continue
-        ours = params.faces.model_copy(update={"detector": finder})
+        ours = params.faces.model_copy(update={"face_detector": finder})
         full = ours.model_copy(update={"detect_long_side": 10_000})
         same = frames = 0
         for clip in clips:

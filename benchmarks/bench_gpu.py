@@ -1,9 +1,9 @@
 """Measure training and inference on a GPU and write docs/benchmarks-gpu.md: `make bench-gpu`.
 
-`attention_network` at 299 px, recipe `h200`, from crops in Parquet, against the same model in plain float32 eager mode
-on data that lies on the GPU already, in the same run. A training step is the recipe's loading, transforms, precision,
-compiled network, clipping and optimizer; averaged weights, Lightning's loop, the schedule and figures are left out, and
-the page says so. `--smoke` runs it all at a tiny size on a CPU and writes nothing.
+`attention_network` at 299 px, recipe `large_gpu`, from crops in Parquet, against the same model in plain float32 eager
+mode on data that lies on the GPU already, in the same run. A training step is the recipe's loading, transforms,
+precision, compiled network, clipping and optimizer; averaged weights, Lightning's loop, the schedule and figures are
+left out, and the page says so. `--smoke` runs it all at a tiny size on a CPU and writes nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from dfdetect.training.optim import gradient_norm, make_optimizer
 from dfdetect.training.setup import loader_settings, packages, prepare_torch
 
 DOCUMENT = Path("docs/benchmarks-gpu.md")
-DETECTOR, RECIPE = "attention_network", "h200"
+DETECTOR, RECIPE = "attention_network", "large_gpu"
 SOURCE_BATCH, SOURCE_RATE = 12, 610  # source 000: images a second of inference on an H100
 AUTOCAST = {"32": None, "16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 
@@ -69,7 +69,7 @@ def load_setup(*, smoke: bool) -> tuple[Recipe, dict[str, Any]]:
     settings = raw["detectors"][DETECTOR]
     if smoke:
         small = registry.settings_class(DETECTOR).small  # type: ignore[attr-defined]
-        recipe = recipe.model_copy(update={"batch_size": 4, "workers": 1, "accelerator": "cpu"})
+        recipe = recipe.model_copy(update={"batch_size": 4, "num_workers": 1, "accelerator": "cpu"})
         settings = {**settings, "fusion_width": 16, "graph_width": 16, "fusion_blocks": 1, **small}
     return recipe, settings
 
@@ -111,7 +111,7 @@ def batches(folder: Path, detector: Detector, recipe: Recipe) -> Iterator[RawBat
 
 
 class Trained:
-    """A detector in training as the recipe says but for `ema` and the schedule, one step at a time."""
+    """A detector in training as the recipe says but for `ema_decay` and the schedule, one step at a time."""
 
     def __init__(self, detector: Detector, recipe: Recipe, scale: Scale) -> None:
         prepare_torch(recipe)
@@ -136,7 +136,7 @@ class Trained:
         with torch.autocast(self.device, dtype=kind, enabled=kind is not None):
             loss = self.detector.loss(self.run(inputs), inputs)["loss"]
         loss.backward()
-        gradient_norm(self.detector, self.recipe.clip)
+        gradient_norm(self.detector, self.recipe.gradient_clip_val)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return len(inputs["label"])
@@ -228,7 +228,7 @@ def measure(recipe: Recipe, settings: dict[str, Any], scale: Scale) -> list[str]
     plain, plain_size = halving(lambda batch: plain_training(detector, scale, batch), size)
     waiting = max(0.0, 1.0 - loaded / alone)
     lines = [
-        "Training steps, without averaged weights (`ema`), Lightning's loop, schedule and figures:",
+        "Training steps, without averaged weights (`ema_decay`), Lightning's loop, schedule and figures:",
         "",
         "| training | images a second | |",
         "|---|---|---|",

@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.measure import ROUNDS, Row, peak_mb, ratio, spread
 from dfdetect.arguments import parser
-from dfdetect.config.params import EngineParams, load
+from dfdetect.config.params import RuntimeParams, load
 from dfdetect.io.schemas import VIDEOS
 from dfdetect.io.tables import from_rows, write_table
 from dfdetect.runtime.executor import run
@@ -60,7 +60,7 @@ def link_dataset(folder: Path, heads: list[Path], count: int) -> None:
 
 @dataclass(frozen=True)
 class Noted:
-    """Work for the engine that writes down who did it and when it was begun and done (s since the epoch)."""
+    """Work for the runtime that writes down who did it and when it was begun and done (s since the epoch)."""
 
     work: Callable[..., Any]
     notes: Path
@@ -81,10 +81,10 @@ def read_notes(path: Path) -> list[tuple[int, float, float]]:
 
 
 def pace(work: Callable[[Any], object], tasks: Sequence[Any], workers: int) -> float:
-    """Tasks a second through the engine: each worker's own pace from its first result to its last, summed."""
+    """Tasks a second through the runtime: each worker's own pace from its first result to its last, summed."""
     with tempfile.TemporaryDirectory() as name:
         notes = Path(name) / "notes"
-        for outcome in run(Noted(work, notes), tasks, EngineParams(workers=workers), label=f"{workers} workers"):
+        for outcome in run(Noted(work, notes), tasks, RuntimeParams(num_workers=workers), label=f"{workers} workers"):
             if outcome.status != "ok":
                 raise RuntimeError(f"{outcome.task}: {outcome.status}: {outcome.reason}")
         ends: dict[int, list[float]] = {}
@@ -99,10 +99,10 @@ def print_stage(stage: str, folder: Path, workers: int) -> None:
     params = load()
     settings = getattr(params, stage)
     if stage == "faces":
-        settings = settings.model_copy(update={"detector": "mtcnn"})
+        settings = settings.model_copy(update={"face_detector": "mtcnn"})
     os.chdir(folder)
     room = replace(room, work=Noted(room.work, folder.resolve() / f"{stage}.notes"))
-    run_room(room, "set", settings, EngineParams(workers=workers))
+    run_room(room, "set", settings, RuntimeParams(num_workers=workers))
     print(peak_mb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
 
 

@@ -53,11 +53,11 @@ class Project:
             shutil.copytree(ROOT / package, self.root / package, ignore=shutil.ignore_patterns("__pycache__"))
         params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
         params["run"]["datasets"] = [DATASET]
-        params["engine"].update(workers=self.workers)
-        entry = {"layout": self.layout, "detector": "mtcnn", "source": self.source, "cropped": self.cropped}
+        params["runtime"].update(num_workers=self.workers)
+        entry = {"layout": self.layout, "face_detector": "mtcnn", "source": self.source, "cropped": self.cropped}
         params["datasets"] = {DATASET: entry}
         params["faces"].update(frames_per_video=2, image_size=128, device="cpu")
-        params["masks"].update(passes=1)
+        params["masks"].update(max_iterations=1)
         params["mouths"].update(parts=2, frames_per_part=1, image_size=32)
         (self.root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
 

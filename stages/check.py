@@ -54,12 +54,12 @@ def _looks(params: Params) -> Iterator[Callable[[], object]]:
     yield partial(_detector, params)
     yield partial(check_overrides, params.recipes, detectors.names())
     for entry, recipe in params.recipes.items():
-        for name in sorted({*recipe.settings, *recipe.by_detector} & {*detectors.names()}):
-            yield partial(_settings, params, name, recipe, f"recipes.{entry}.settings.{name}")
+        for name in sorted({*recipe.detector_overrides, *recipe.overrides} & {*detectors.names()}):
+            yield partial(_settings, params, name, recipe, f"recipes.{entry}.detector_overrides.{name}")
         yield partial(_transforms, recipe, f"recipes.{entry}.transforms")
-        for name, override in recipe.by_detector.items():
+        for name, override in recipe.overrides.items():
             if {"transforms", "gpu_transforms"} & set(override):
-                yield partial(_transforms, recipe.for_detector(name), f"recipes.{entry}.by_detector.{name}.transforms")
+                yield partial(_transforms, recipe.for_detector(name), f"recipes.{entry}.overrides.{name}.transforms")
     yield partial(_chosen, params)
 
 
@@ -101,7 +101,7 @@ def _chosen(params: Params) -> None:
     """The recipe and the detector that are trained, and the files that it starts from."""
     if params.train.recipe not in params.recipes:
         raise UserError(f"params.yaml, train.recipe: {unknown('recipe', params.train.recipe, params.recipes)}")
-    files = {"train.init_from": params.train.init_from}
+    files = {"train.init_checkpoint": params.train.init_checkpoint}
     if params.train.detector in params.detectors:
         settings = _settings(params, params.train.detector, params.recipes[params.train.recipe])
         given = settings.model_dump().get("pretrained")

@@ -12,7 +12,7 @@ def main() -> None:
     from dfdetect.datasets.sources.index import download, told
 
     for name in names:
-        metrics = download(name, params.dataset(name), params.engine)
+        metrics = download(name, params.dataset(name), params.runtime)
         print(f"download {name}: {metrics['videos']} videos, {metrics['failed']} of them cannot be probed")
         for line in told(metrics["layout"]):
             print(f"  {line}")

@@ -38,7 +38,7 @@ def main() -> None:
     """Read the params, bring one dataset's faces up to date or those of all of run.datasets."""
     params, names = chosen_datasets("stages.faces", __doc__)
     for name in names:
-        metrics = run_room(ROOM, name, params.faces_of(name), params.engine)
+        metrics = run_room(ROOM, name, params.faces_of(name), params.runtime)
         statuses = ", ".join(f"{status} {count}" for status, count in metrics["status"].items())
         print(f"faces {name}: {metrics['rows']} crops of {metrics['frames_asked']} frames asked; {statuses}")
 

@@ -28,7 +28,7 @@ def main() -> None:
     """Read the params, bring one dataset's masks up to date or those of all of run.datasets."""
     params, names = chosen_datasets("stages.masks", __doc__)
     for name in names:
-        metrics = run_room(ROOM, name, params.masks, params.engine)
+        metrics = run_room(ROOM, name, params.masks, params.runtime)
         crops = ", ".join(f"{status} {count}" for status, count in metrics["crops"].items())
         print(f"masks {name}: {metrics['rows']} crops: {crops}")
 

@@ -27,7 +27,7 @@ def main() -> None:
     """Read the params, bring one dataset's mels up to date or those of all of run.datasets."""
     params, names = chosen_datasets("stages.mels", __doc__)
     for name in names:
-        metrics = run_room(ROOM, name, params.mels, params.engine)
+        metrics = run_room(ROOM, name, params.mels, params.runtime)
         print(f"mels {name}: " + ", ".join(f"{status} {count}" for status, count in metrics["status"].items()))
 
 

@@ -33,7 +33,7 @@ def main() -> None:
     """Read the params, bring one dataset's mouth crops up to date or those of all of run.datasets."""
     params, names = chosen_datasets("stages.mouths", __doc__)
     for name in names:
-        metrics = run_room(ROOM, name, params.mouths, params.engine)
+        metrics = run_room(ROOM, name, params.mouths, params.runtime)
         print(f"mouths {name}: {metrics['crops']} crops, {metrics['times_without_crop']} times without a face")
 
 

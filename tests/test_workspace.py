@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dfdetect.config.params import DatasetParams, EngineParams
+from dfdetect.config.params import DatasetParams, RuntimeParams
 from dfdetect.datasets.sources.sources import bring
 from dfdetect.errors import UserError
 from dfdetect.io import pretrained as weights
@@ -45,7 +45,7 @@ def test_relative_paths_start_at_the_project(copy: Path) -> None:
 def test_a_folder_of_videos_is_found_by_download_and_by_the_stages_after_it(copy: Path, path: str) -> None:
     place = copy / "project" / path
     place.mkdir()
-    root = bring("x", entry(kind="directory", path=path), RAW, EngineParams())
+    root = bring("x", entry(kind="directory", path=path), RAW, RuntimeParams())
     assert root.resolve() == media_root("x").resolve() == place.resolve()
     # What is written is the same in the project itself, so that DVC's cache serves both.
     assert (RAW / "source.json").read_text() == f'{{\n  "root": "{path}"\n}}\n'
@@ -54,9 +54,9 @@ def test_a_folder_of_videos_is_found_by_download_and_by_the_stages_after_it(copy
 def test_a_folder_that_is_nowhere_says_where_it_was_looked_for(copy: Path) -> None:
     said = rf"\.\./clips does not exist in {copy}/project, nor in DVC's temporary copy"
     with pytest.raises(UserError, match=said):
-        bring("x", entry(kind="directory", path="../clips"), RAW, EngineParams())
+        bring("x", entry(kind="directory", path="../clips"), RAW, RuntimeParams())
     (copy / "clips").mkdir()
-    bring("x", entry(kind="directory", path="../clips"), RAW, EngineParams())
+    bring("x", entry(kind="directory", path="../clips"), RAW, RuntimeParams())
     (copy / "clips").rmdir()
     with pytest.raises(UserError, match=rf"source\.json, is not there in {copy}/project, nor in"):
         media_root("x")
@@ -65,11 +65,11 @@ def test_a_folder_that_is_nowhere_says_where_it_was_looked_for(copy: Path) -> No
 def test_archives_and_manifests_are_found(copy: Path) -> None:
     with zipfile.ZipFile(copy / "set.zip", "w") as archive:
         archive.writestr("real/a.mp4", b"x")
-    root = bring("x", entry(kind="archive", paths=["../set.zip"]), RAW, EngineParams())
+    root = bring("x", entry(kind="archive", paths=["../set.zip"]), RAW, RuntimeParams())
     assert (root / "real/a.mp4").read_bytes() == b"x"
     (copy / "project" / "list.csv").write_text("url\nftp://x/a.mp4\n")
     with pytest.raises(UserError, match=r"list\.csv, line 2: `ftp://x/a\.mp4` is not an http"):
-        bring("x", entry(kind="http", manifest="list.csv"), RAW, EngineParams())
+        bring("x", entry(kind="http", manifest="list.csv"), RAW, RuntimeParams())
 
 
 def test_weights_are_found_where_the_user_put_them(copy: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_ori
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from dfdetect.config.recipe import Forgeries, Recipe
+from dfdetect.config.recipe import Fakes, Recipe
 from dfdetect.errors import UserError, unknown
 from synthetic.settings import GenerateSource
 
@@ -38,8 +38,8 @@ class RoomParams(Strict):
     """Settings of a per-video stage."""
 
     # Settings that change no result stay out of the ledger's key.
-    not_results: ClassVar[frozenset[str]] = frozenset({"max_failed_share"})
-    max_failed_share: Share = 0.5
+    not_results: ClassVar[frozenset[str]] = frozenset({"max_failed_fraction"})
+    max_failed_fraction: Share = 0.5
 
     def fingerprint(self) -> dict[str, Any]:
         """All that changes a result, as plain values."""
@@ -60,13 +60,13 @@ class RunParams(Strict):
         return names
 
 
-class EngineParams(Strict):
+class RuntimeParams(Strict):
     """How per-video work is spread. Never changes a result: no stage depends on it."""
 
-    name: Literal["local", "ray"] = "local"
+    executor: Literal["local", "ray"] = "local"
     address: str | None = None  # of a Ray cluster: auto, host:port, ray://host:port; null: Ray on this machine alone
     gpus_per_worker: float = Field(0.0, ge=0.0)  # Ray only: a GPU's share that each worker of faces takes
-    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    num_workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     timeout_s: float = Field(300.0, gt=0)  # of one video in one stage
     memory_limit_mb: int = Field(6000, ge=0)  # private memory a worker may hold; 0: no limit
 
@@ -139,9 +139,9 @@ class DatasetParams(Strict):
     compression: str | None = None  # faceforensics: c0 (or raw), c23, c40; null: every one that is there
     methods: list[str] | None = None  # faceforensics: which manipulations; null: every one that is there
     frame_folders: bool | None = None  # folder: numbered images in a folder are one video; null: as folder.py says
-    detector: FaceDetector | None = None  # overrides faces.detector
+    face_detector: FaceDetector | None = None  # overrides faces.face_detector
     cropped: bool = False  # the images are face crops already: no detection
-    max_failed_share: Share = 0.5  # of files that cannot be probed
+    max_failed_fraction: Share = 0.5  # of files that cannot be probed
 
 
 class ImageEncoding(Strict):
@@ -154,15 +154,17 @@ class ImageEncoding(Strict):
 class FacesParams(RoomParams):
     """The faces stage: detection, the subject, the crop."""
 
-    not_results: ClassVar[frozenset[str]] = frozenset({"max_failed_share", "device"})
-    detector: FaceDetector = "retinaface-resnet50"
+    not_results: ClassVar[frozenset[str]] = frozenset({"max_failed_fraction", "device"})
+    face_detector: FaceDetector = "retinaface-resnet50"
     frames_per_video: int = Field(22, ge=1, le=1000)
     image_size: int = Field(317, ge=32, le=2048)  # side of the stored square crop (px)
     margin: float = Field(0.3, ge=0.0, le=2.0)  # border added per side, as a fraction of the face box's longer side
-    min_score: Share = 0.9  # detections under this are ignored
+    score_threshold: Share = 0.9  # detections under this are ignored
     detect_long_side: int = Field(640, ge=64, le=8192)  # detection runs on a frame shrunk to this (px); never enlarged
     min_face_ratio: float = Field(0.0625, gt=0.0, le=1.0)  # smallest face looked for: box side / frame's long side
-    nms_iou: float = Field(0.4, gt=0.0, lt=1.0)  # RetinaFace: of two boxes that overlap more, the weaker is dropped
+    nms_threshold: float = Field(
+        0.4, gt=0.0, lt=1.0
+    )  # RetinaFace: of two boxes that overlap more, the weaker is dropped
     device: Literal["auto", "cpu", "cuda"] = "auto"  # a GPU's boxes may differ from a CPU's by 1/4 px
     encoding: ImageEncoding = ImageEncoding()
     max_pixels: int = Field(50_000_000, ge=1)  # a larger frame is refused (too_large): 8K video is 33 million
@@ -174,7 +176,9 @@ class MasksParams(RoomParams):
     """Attention masks from 68 landmarks (dfdetect/faces)."""
 
     landmarks: Literal["dlib-68"] = "dlib-68"  # the landmark model, a name in dfdetect/io/pretrained.py
-    passes: int = Field(2, ge=1, le=4)  # at most; the box is refitted from its own landmarks until it has settled
+    max_iterations: int = Field(
+        2, ge=1, le=4
+    )  # at most; the box is refitted from its own landmarks until it has settled
     blur_ratio: float = Field(0.08, ge=0.0, le=0.5)  # sigma of the hulls' edges, in eye distances of a frontal face
     max_keypoint_error: float = Field(0.33, gt=0.0)  # landmarks off the detector's 5 points, in eye distances
     png_compression: int = Field(1, ge=0, le=9)  # zlib level of the 8-bit masks; never changes a pixel
@@ -188,10 +192,10 @@ class MouthsParams(RoomParams):
     frames_per_part: int = Field(2, ge=1)  # 8 x 2 = 16 crops
     image_size: int = Field(112, ge=16)  # pixels a side
     width_ratio: float = Field(1.6, gt=0.0)  # side of the crop in distances between the eyes' centres
-    smooth_frames: int = Field(5, ge=1)  # running median of the crop's scale over this many crops (odd)
+    median_window: int = Field(5, ge=1)  # running median of the crop's scale over this many crops (odd)
     encoding: ImageEncoding = ImageEncoding()
 
-    @field_validator("smooth_frames")
+    @field_validator("median_window")
     @classmethod
     def _odd(cls, value: int) -> int:
         if value % 2 == 0:
@@ -242,10 +246,10 @@ class TrainParams(Strict):
     detector: str
     recipe: str
     seed: int = 42
-    forgeries: Forgeries = "given"  # the dataset's fakes; self_blended: made on the fly from real crops; mixed: both
-    init_from: Path | None = None  # a copy of a detector's folder, or .safetensors file, to start from
+    fakes: Fakes = "dataset"  # its own; self_blended: made on the fly from real crops; both: these and the dataset's
+    init_checkpoint: Path | None = None  # a copy of a detector's folder, or .safetensors file, to start from
 
-    @field_validator("init_from")
+    @field_validator("init_checkpoint")
     @classmethod
     def _stays(cls, start: Path | None) -> Path | None:
         if start is not None and start.resolve().is_relative_to(Path("models/detector").resolve()):
@@ -285,20 +289,20 @@ class RobustnessParams(Strict):
 class EvaluateParams(Strict):
     """What is computed from the scores."""
 
-    # a video without a score: error stops, exclude leaves it out, score counts it with missing_score
-    missing: Literal["error", "exclude", "score"] = "exclude"
-    missing_score: Share = 0.5
-    resamples: int = Field(2000, ge=100, le=100_000)  # of the bootstrap over videos
+    # a video without a score: error stops, exclude leaves it out, score counts it with missing_fill
+    on_missing: Literal["error", "exclude", "score"] = "exclude"
+    missing_fill: Share = 0.5
+    n_bootstrap: int = Field(2000, ge=100, le=100_000)  # of the bootstrap over videos
     confidence: float = Field(0.95, gt=0.5, lt=1.0)  # of its intervals
     seed: int = 42
-    bins: int = Field(15, ge=2, le=100)  # of the reliability curve and the ECE
+    n_bins: int = Field(15, ge=2, le=100)  # of the reliability curve and the ECE
 
 
 class Params(Strict):
     """The whole of params.yaml."""
 
     run: RunParams
-    engine: EngineParams = EngineParams()
+    runtime: RuntimeParams = RuntimeParams()
     datasets: dict[DatasetName, DatasetParams]
     faces: FacesParams
     masks: MasksParams
@@ -324,8 +328,8 @@ class Params(Strict):
         """The faces settings with the dataset's own overrides."""
         entry = self.dataset(name)
         override: dict[str, Any] = {"cropped": entry.cropped}
-        if entry.detector is not None:
-            override["detector"] = entry.detector
+        if entry.face_detector is not None:
+            override["face_detector"] = entry.face_detector
         return self.faces.model_copy(update=override)
 
 

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from dfdetect.errors import UserError, unknown
 
-# given: the dataset's fakes; self_blended: forgeries made on the fly from real crops; mixed: both
-Forgeries = Literal["given", "self_blended", "mixed"]
+# dataset: its own fakes; self_blended: made on the fly from real crops; both: these and the dataset's
+Fakes = Literal["dataset", "self_blended", "both"]
 
 
 class _Strict(BaseModel):
@@ -47,17 +47,25 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Recipe(_Strict):
-    """How to train. `by_detector` overrides any of the fields for one detector."""
+    """How to train. `overrides` replaces any of the fields for one detector."""
 
     # What changes no result: neither a resumed training nor its fingerprint minds.
     not_results: ClassVar[frozenset[str]] = frozenset(
-        {"workers", "persistent_workers", "prefetch", "pin_memory", "checkpoint_steps", "tracker", "comet_project"}
+        {
+            "num_workers",
+            "persistent_workers",
+            "prefetch_factor",
+            "pin_memory",
+            "checkpoint_steps",
+            "tracker",
+            "comet_project",
+        }
     )
 
     epochs: Count = 50
     batch_size: Count | Literal["auto"] = 16  # of one process; auto: the largest that fits the GPU
     eval_batch_size: Count = 32
-    accumulate: Count = 1  # batches a step of the optimizer
+    accumulate_grad_batches: Count = 1  # batches a step of the optimizer
     image_size: Annotated[int, Field(ge=64)] | None = None  # px; null: the detector's own
 
     optimizer: Literal["adam", "adamw"] = "adamw"  # fused on a GPU
@@ -65,12 +73,14 @@ class Recipe(_Strict):
     backbone_lr: Annotated[float, Field(ge=0.0)] | None = None  # null: lr
     weight_decay: float = Field(default=1e-4, ge=0.0)
     betas: tuple[float, float] = (0.9, 0.999)
-    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    lr_scheduler: Literal["cosine", "step", "constant"] = "cosine"
     warmup_epochs: float = Field(default=0.0, ge=0.0)  # the rate rises linearly from 0
-    step_epochs: Count = 10  # schedule step: the rate is multiplied by step_gamma every so many epochs
+    step_epochs: Count = 10  # lr_scheduler step: the rate is multiplied by step_gamma every so many epochs
     step_gamma: float = Field(default=0.1, gt=0.0, le=1.0)
-    clip: Annotated[float, Field(gt=0.0)] | None = None  # largest norm of the gradient
-    ema: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None  # decay of averaged weights, which are then the result
+    gradient_clip_val: Annotated[float, Field(gt=0.0)] | None = None  # largest norm of the gradient
+    ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = (
+        None  # decay of averaged weights, which are then the result
+    )
     early_stop: EarlyStop | None = EarlyStop()
 
     precision: Literal["32", "16-mixed", "bf16-mixed"] = "32"
@@ -82,20 +92,20 @@ class Recipe(_Strict):
     deterministic: bool = True
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: Count | Literal["auto"] = 1
-    nodes: Count = 1
+    num_nodes: Count = 1
     strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = "auto"
     sync_batchnorm: bool = False
 
-    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"  # auto: one a CPU core and process, up to 16
+    num_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"  # auto: one a CPU core and process, up to 16
     persistent_workers: bool = True
-    prefetch: Count = 2  # batches a worker holds ready
+    prefetch_factor: Count = 2  # batches a worker holds ready
     pin_memory: bool = False
 
     frames_per_video: Count | None = None  # crops a training video gives an epoch; null: all candidates
     val_frames_per_video: Count | None = None  # null: all
     num_candidates: Count | None = 22  # crops of a training video that are considered, evenly spaced
     dedup_threshold: int = Field(default=0, ge=0, le=64)  # an epoch draws one of crops with fewer differing hash bits
-    balance: Literal["rotate", "oversample", "none"] = "rotate"  # see dfdetect/data/sampler.py
+    class_balance: Literal["undersample", "oversample", "none"] = "undersample"  # see dfdetect/data/sampler.py
     max_samples_per_class: Count | None = None  # in an epoch
     drop_last: bool = True
     transforms: list[TransformStep] = Field(default_factory=list)
@@ -111,9 +121,9 @@ class Recipe(_Strict):
     tracker: Literal["dvclive", "none"] = "dvclive"  # none: for machines without DVC; only the JSON is written
     comet_project: str | None = None  # also log to Comet; offline into .cache/comet/ unless COMET_API_KEY is set
 
-    by_detector: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
     # Settings of detectors (keys of detectors.<name>) that this recipe replaces, such as a smaller encoder.
-    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    detector_overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @field_validator("precision", mode="before")
     @classmethod
@@ -123,19 +133,19 @@ class Recipe(_Strict):
 
     @model_validator(mode="after")
     def _overrides(self) -> Recipe:
-        for name, override in self.by_detector.items():
-            unknown = sorted(set(override) - (set(type(self).model_fields) - {"by_detector", "settings"}))
+        for name, override in self.overrides.items():
+            unknown = sorted(set(override) - (set(type(self).model_fields) - {"overrides", "detector_overrides"}))
             if unknown:
-                raise ValueError(f"by_detector.{name}: unknown key {', '.join(unknown)}")
+                raise ValueError(f"overrides.{name}: unknown key {', '.join(unknown)}")
             self.for_detector(name)
         return self
 
     def for_detector(self, name: str) -> Recipe:
-        """The recipe with the overrides for one detector applied and `by_detector` empty."""
-        if not self.by_detector:
+        """The recipe with the overrides for one detector applied and `overrides` empty."""
+        if not self.overrides:
             return self
-        values = self.model_dump(exclude={"by_detector"})
-        return Recipe.model_validate({**values, **self.by_detector.get(name, {})})
+        values = self.model_dump(exclude={"overrides"})
+        return Recipe.model_validate({**values, **self.overrides.get(name, {})})
 
     def detector_settings(self, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of a detector under this recipe: its entry of `detectors:` with what the recipe replaces.
@@ -145,11 +155,11 @@ class Recipe(_Strict):
             entry: `detectors.<name>`.
         """
         size = {} if self.image_size is None else {"image_size": self.image_size}
-        return {**entry, **self.settings.get(name, {}), **size}
+        return {**entry, **self.detector_overrides.get(name, {}), **size}
 
     def fingerprint(self) -> dict[str, Any]:
         """All that changes a result, as plain values."""
-        return self.model_dump(mode="json", exclude=set(self.not_results) | {"by_detector"})
+        return self.model_dump(mode="json", exclude=set(self.not_results) | {"overrides"})
 
 
 def check_overrides(recipes: Mapping[str, Recipe], detectors: Collection[str]) -> None:
@@ -159,7 +169,7 @@ def check_overrides(recipes: Mapping[str, Recipe], detectors: Collection[str]) -
         UserError: one names another.
     """
     for name, recipe in recipes.items():
-        for section, overrides in (("by_detector", recipe.by_detector), ("settings", recipe.settings)):
+        for section, overrides in (("overrides", recipe.overrides), ("detector_overrides", recipe.detector_overrides)):
             for detector in overrides:
                 if detector not in detectors:
                     raise UserError(

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-Balance = Literal["rotate", "oversample", "none"]
+Balance = Literal["undersample", "oversample", "none"]
 # Parts of the random state that are drawn apart from one another.
 _ORDER, _DRAW, _CLASS, _AUGMENT = range(4)
 
@@ -34,7 +34,7 @@ class SamplerSettings:
         num_candidates: crops of a video that are considered at all, evenly spaced; None: all.
         dedup_threshold: crops of one video whose hashes differ in fewer bits than this are near-duplicates, of which an
             epoch draws one; 0: none are.
-        balance: rotate: each class gives as many samples as the smallest, and a larger class is gone through in turn
+        class_balance: undersample: each class gives as many samples as the smallest, and a larger class is gone through in turn
             over the epochs, so that nothing is thrown away for good; oversample: the smaller classes are repeated up to
             the largest; none.
         max_samples_per_class: of one epoch; gone through in turn likewise.
@@ -48,7 +48,7 @@ class SamplerSettings:
     frames_per_video: int | None = None
     num_candidates: int | None = None
     dedup_threshold: int = 0
-    balance: Balance = "none"
+    class_balance: Balance = "none"
     max_samples_per_class: int | None = None
     batch_size: int = 16
     halves: bool = False
@@ -166,9 +166,9 @@ class TrainSampler:
     def _count(self) -> dict[int, int]:
         """Samples of each class in an epoch; the same in every epoch."""
         sizes = {label: len(slots) for label, slots in self._slots.items()}
-        if self.settings.balance == "rotate" or (self.settings.halves and self.settings.balance == "none"):
+        if self.settings.class_balance == "undersample" or (self.settings.halves and self.settings.class_balance == "none"):
             sizes = dict.fromkeys(sizes, min(sizes.values()))
-        elif self.settings.balance == "oversample":
+        elif self.settings.class_balance == "oversample":
             sizes = dict.fromkeys(sizes, max(sizes.values()))
         cap = self.settings.max_samples_per_class
         return sizes if cap is None else {label: min(size, cap) for label, size in sizes.items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from dfdetect.config.params import EngineParams
+from dfdetect.config.params import RuntimeParams
 from dfdetect.data.index import CropIndex
 from dfdetect.demo.precheck import MAX_FRAMES, MAX_MB, MAX_S, precheck
 from dfdetect.inference.confidence import Confidence
@@ -165,8 +165,8 @@ def _precheck(path: Path) -> Outcome[Path, bytes | None]:
     size_mb = path.stat().st_size / 1e6
     if size_mb > MAX_MB:
         return Outcome(path, None, "too_large", f"the file has {size_mb:.0f} MB")
-    engine = EngineParams.model_validate({"workers": 1})
-    (outcome,) = run(precheck, [path], engine, label="checking", timeout_s=PRECHECK_S)
+    runtime = RuntimeParams.model_validate({"num_workers": 1})
+    (outcome,) = run(precheck, [path], runtime, label="checking", timeout_s=PRECHECK_S)
     return outcome
 
 

@@ -32,9 +32,9 @@ class AVTransformer(Detector):
     soundtrack and the same shifted in time, the first must fit the lips. The wrong soundtracks pass through the audio
     stream themselves, shifted before its positional encoding, so that position gives nothing away; in training the
     right one is shifted too, together with the lips (turned_together), so that the jump does not either. Other clips'
-    soundtracks can be set against it as well (foreign_negatives): whose voice goes with which face is then learned too,
-    and on drawn heads nothing was learned in the steps that sufficed without. AVAD, too, fits its density to features
-    that are trained beforehand and frozen.
+    soundtracks can be set against it as well (cross_clip_negatives): whose voice goes with which face is then learned
+    too, and on drawn heads nothing was learned in the steps that sufficed without. AVAD, too, fits its density to
+    features that are trained beforehand and frozen.
 
     Parameters: 37.1 M; the source claims about 52 M. Backbones 4.0 + 2.2 M without their ImageNet classifiers, streams
     with their projections 2 x 5.6 M, fusion 0.4 M, density 19.3 M: what the source lists adds up to this. Of the other
@@ -135,7 +135,7 @@ class AVTransformer(Detector):
     def _sync_logits(self, v: Tensor, chunks: Tensor, nearest: Tensor, sync: Tensor) -> Tensor:
         """How well the clip's own soundtrack fits (first column), and the wrong ones: (B, 1 + negatives)."""
         logits = [self.sync_head(sync).mean(dim=(1, 2))]
-        count, foreign = self.options.negatives, self.options.foreign_negatives
+        count, foreign = self.options.num_negatives, self.options.cross_clip_negatives
         for wrong in wrong_soundtracks(chunks, count, foreign=foreign, random=self.training):
             logits.append(self.sync_head(self.sync_features(v, wrong, nearest)).mean(dim=(1, 2)))
         return torch.stack(logits, dim=1) / self.options.temperature

@@ -122,8 +122,8 @@ class AVTransformerSettings(DetectorSettings):
     density_width: int = Field(512, ge=64, le=1024)
     components: int = Field(1, ge=1, le=16)  # Gaussians in the mixture
     min_scale: float = Field(0.05, gt=0.0)  # smallest standard deviation (the features' own is 1)
-    negatives: int = Field(4, ge=1, le=16)  # wrong soundtracks that the sync loss sets against the right one
-    foreign_negatives: bool = False  # every second of them is another clip's; false: all are the clip's own, shifted
+    num_negatives: int = Field(4, ge=1, le=16)  # wrong soundtracks that the sync loss sets against the right one
+    cross_clip_negatives: bool = False  # every second of them is another clip's; false: all are the clip's own, shifted
     temperature: float = Field(0.1, gt=0.0)  # of the sync loss
     sync_weight: float = Field(1.0, ge=0.0)
     calibrate_on_fakes: bool = False  # true: validation fakes too decide calibration and threshold

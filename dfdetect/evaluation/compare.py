@@ -28,19 +28,19 @@ def compare(first: pa.Table, second: pa.Table, params: EvaluateParams) -> dict[s
     """Differences B - A of the video figures, with interval and p-value.
 
     The same resamples of videos serve both detectors, so what makes a video hard for both cancels. Videos without a
-    score are treated as `evaluate.missing` says, by each side. Where both part the classes wholly, the AUC's interval
-    is made of the two bounds of bootstrap.separated; where one alone does, its AUC counts as known, and the interval is
-    that much too narrow. Below MIN_VIDEOS of a class there are no intervals and no p-values.
+    score are treated as `evaluate.on_missing` says, by each side. Where both part the classes wholly, the AUC's
+    interval is made of the two bounds of bootstrap.separated; where one alone does, its AUC counts as known, and the
+    interval is that much too narrow. Below MIN_VIDEOS of a class there are no intervals and no p-values.
 
     Args:
         first, second: predictions A and B on one dataset, each with its own threshold.
-        params: resamples, seed, confidence, bins, and what becomes of videos without a score.
+        params: n_bootstrap, seed, confidence, n_bins, and what becomes of videos without a score.
     Returns:
         `videos` compared; `left_out`: how many labelled videos of A and of B are not among them; and a row a figure: a,
         b, difference, low, high, p; None where undefined.
     Raises:
         UserError: no labelled video was scored by both, or their labels differ; or a labelled video has no score and
-            `evaluate.missing` is `error`.
+            `evaluate.on_missing` is `error`.
     """
     tables = (first, second)
     rows = [{row["video_id"]: row for row in select(table, params).rows} for table in tables]
@@ -59,8 +59,8 @@ def compare(first: pa.Table, second: pa.Table, params: EvaluateParams) -> dict[s
     sides = []
     for side in rows:
         scores = np.array([side[video_id]["score"] for video_id in both])
-        sides.append(Figures(Sample.of(labels, scores), side[both[0]]["threshold"], params.bins))
-    drawn = [distribution(side, len(both), len(both), resamples=params.resamples, seed=params.seed) for side in sides]
+        sides.append(Figures(Sample.of(labels, scores), side[both[0]]["threshold"], params.n_bins))
+    drawn = [distribution(side, len(both), len(both), resamples=params.n_bootstrap, seed=params.seed) for side in sides]
     values = [side.values() for side in sides]
     return {
         "videos": len(both),
@@ -70,7 +70,7 @@ def compare(first: pa.Table, second: pa.Table, params: EvaluateParams) -> dict[s
         },
         "detectors": [next(iter(side.values()))["detector"] for side in rows],
         "confidence": params.confidence,
-        "resamples": params.resamples,
+        "resamples": params.n_bootstrap,
         "no_interval": f"fewer than {MIN_VIDEOS} videos of a class are too few for intervals" if few else None,
         "too_few": too_few(*counts),
         "figures": {

@@ -69,7 +69,7 @@ def evaluate_predictions(
     reasons = Reasons()
     judged = select(table, params)
     figures = {
-        name: Figures(sample, threshold, params.bins)
+        name: Figures(sample, threshold, params.n_bins)
         for name, sample in (("video", judged.videos), ("frame", judged.frames))
     }
     values = {name: level(found, name, reasons) for name, found in figures.items()}
@@ -118,7 +118,7 @@ def intervals(
     Args:
         figures: of the sample.
         values: by name; an undefined one has no interval.
-        params: resamples, seed, confidence.
+        params: n_bootstrap, seed, confidence.
         where: path under which it is noted why a defined figure has no interval.
         reasons: where that is noted.
     """
@@ -133,7 +133,7 @@ def intervals(
             why = f"{count} {word} video{'s' * (count > 1)}; {MIN_VIDEOS} are needed"
             reasons.found += [{"figure": f"{where}.{name}", "reason": why} for name in names]
             return found
-    drawn = distribution(figures, sample.n_videos, sample.scores.size, resamples=params.resamples, seed=params.seed)
+    drawn = distribution(figures, sample.n_videos, sample.scores.size, resamples=params.n_bootstrap, seed=params.seed)
     for name in names:
         bounds = interval(drawn[name], params.confidence)
         if name == "auc":
@@ -175,7 +175,7 @@ def expected_calibration(judged: Judged, params: EvaluateParams, reasons: Reason
     """The calibration error to expect of as many calibrated scores: its mean, and its 95th percentile."""
     found = (math.nan, math.nan)
     if judged.scores.size:
-        found = expected_ece(judged.scores, params.bins, params.seed)
+        found = expected_ece(judged.scores, params.n_bins, params.seed)
     names = ("ece_expected", "ece_expected_p95")
     why = "no labelled video was scored"
     return {name: reasons.number(value, f"video.{name}", why) for name, value in zip(names, found, strict=True)}
@@ -194,7 +194,7 @@ def calibrated(
     found = dict.fromkeys(names, math.nan)
     if temperature is not None and judged.labels.size:
         warmed = Sample.of(judged.labels, with_temperature(judged.scores, temperature))
-        sums = losses(warmed, params.bins).sum(axis=0, keepdims=True)
+        sums = losses(warmed, params.n_bins).sum(axis=0, keepdims=True)
         found = {name: float(value[0]) for name, value in calibration(sums).items()}
     values = {"temperature": reasons.number(temperature, "calibrated.temperature", why)}
     return values | {name: reasons.number(found[name], f"calibrated.{name}", why) for name in names}
@@ -247,7 +247,7 @@ def _group(
 ) -> dict[str, Any]:
     """Figures of some videos, `own`; fakes alone are set against the reals among those `alike` [both shape=(V,)]."""
     compared = own | (alike & (judged.labels == 0)) if judged.labels[own].all() else own
-    figures = Figures(Sample.of(judged.labels[compared], judged.scores[compared]), threshold, params.bins)
+    figures = Figures(Sample.of(judged.labels[compared], judged.scores[compared]), threshold, params.n_bins)
     values, cells = figures.values(), figures.cells()
     right = (judged.scores >= threshold) == (judged.labels == 1)
     shown = {
@@ -291,7 +291,7 @@ def against_any_fake(
     if table.column("label").to_pylist() == table.column("any_fake").to_pylist():
         return {}
     sample = select(table, params, "any_fake").videos
-    return {"video_any_fake": level(Figures(sample, threshold, params.bins), "video_any_fake", reasons)}
+    return {"video_any_fake": level(Figures(sample, threshold, params.n_bins), "video_any_fake", reasons)}
 
 
 def leading_silence(table: pa.Table, params: EvaluateParams, reasons: Reasons) -> dict[str, Any]:
@@ -305,7 +305,7 @@ def leading_silence(table: pa.Table, params: EvaluateParams, reasons: Reasons) -
     result = {}
     for name, column in columns.items():
         rows = select(table.set_column(table.column_names.index("score"), table.schema.field("score"), column), params)
-        figures = Figures(rows.videos, 0.5, params.bins)
+        figures = Figures(rows.videos, 0.5, params.n_bins)
         value = figures.values()["auc"]
         why = undefined("auc", figures.cells(), "video")
         result[f"auc_{name}"] = reasons.number(value, f"leading_silence.auc_{name}", why)

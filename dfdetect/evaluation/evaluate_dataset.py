@@ -82,7 +82,7 @@ def write_figures(
             params=params,
             validation=None
             if validation is None
-            else select(validation, params.model_copy(update={"missing": "exclude"})),
+            else select(validation, params.model_copy(update={"on_missing": "exclude"})),
         ),
     }
     write_json(metrics / DETAILS, figures)

@@ -66,21 +66,21 @@ def check_scores(table: pa.Table, where: str) -> None:
 
 
 def select(table: pa.Table, params: EvaluateParams, target: Target = "label") -> Judged:
-    """The labelled videos that have a score, or are given one by `evaluate.missing: score`.
+    """The labelled videos that have a score, or are given one by `evaluate.on_missing: score`.
 
     Args:
         table: of schema.PREDICTIONS.
         params: what becomes of videos without a score.
         target: `label`, what the detector is evaluated against, or `any_fake`.
     Raises:
-        UserError: a labelled video has no score and `evaluate.missing` is `error`.
+        UserError: a labelled video has no score and `evaluate.on_missing` is `error`.
     """
     rows = [row for row in table.to_pylist() if row[target] is not None]
     lost = [row for row in rows if row["score"] is None]
-    if lost and params.missing == "error":
+    if lost and params.on_missing == "error":
         raise UserError(_missing(lost, len(rows)))
-    if params.missing == "score":
-        rows = [{**row, "score": params.missing_score} if row["score"] is None else row for row in rows]
+    if params.on_missing == "score":
+        rows = [{**row, "score": params.missing_fill} if row["score"] is None else row for row in rows]
     else:
         rows = [row for row in rows if row["score"] is not None]
     labels = np.array([row[target] for row in rows], np.int8)
@@ -94,8 +94,8 @@ def select(table: pa.Table, params: EvaluateParams, target: Target = "label") ->
 def _missing(lost: list[dict[str, Any]], total: int) -> str:
     first = "\n".join(f"  {row['video_id']}: {row['status']}: {row['reason']}" for row in lost[:5])
     return (
-        f"{len(lost)} of {total} labelled test videos have no score, and evaluate.missing is `error`. The first ones:\n"
-        f"{first}\nMend them, or set evaluate.missing to `exclude` or `score` in params.yaml."
+        f"{len(lost)} of {total} labelled test videos have no score, and evaluate.on_missing is `error`. The first:\n"
+        f"{first}\nMend them, or set evaluate.on_missing to `exclude` or `score` in params.yaml."
     )
 
 
@@ -104,7 +104,7 @@ def coverage(table: pa.Table, params: EvaluateParams) -> dict[str, Any]:
     rows = table.select(["video_id", "label", "score", "frame_score", "status", "reason"]).to_pylist()
     scored = [row for row in rows if row["score"] is not None]
     labelled = [row for row in rows if row["label"] is not None]
-    evaluated = labelled if params.missing == "score" else [row for row in labelled if row["score"] is not None]
+    evaluated = labelled if params.on_missing == "score" else [row for row in labelled if row["score"] is not None]
     lost = [row for row in rows if row["score"] is None]
     return {
         "videos": len(rows),
@@ -115,7 +115,7 @@ def coverage(table: pa.Table, params: EvaluateParams) -> dict[str, Any]:
         "real": sum(row["label"] == 0 for row in evaluated),
         "fake": sum(row["label"] == 1 for row in evaluated),
         "frames": sum(len(row["frame_score"] or []) for row in scored),
-        "on_missing": params.missing,
+        "on_missing": params.on_missing,
         "status": dict(sorted(Counter(row["status"] for row in rows).items())),
         "not_scored": [{name: row[name] for name in ("video_id", "status", "reason")} for row in lost[:LISTED]],
     }

@@ -74,15 +74,15 @@ class FinderSettings:
     """What a finder is built with.
 
     Args:
-        min_score: faces under it are left out.
+        score_threshold: faces under it are left out.
         min_face_ratio: smallest face, as a fraction of the frame's longer side.
-        nms_iou: of two boxes that overlap more, the weaker is dropped.
+        nms_threshold: of two boxes that overlap more, the weaker is dropped.
         device: cpu, cuda, or auto.
     """
 
-    min_score: float
+    score_threshold: float
     min_face_ratio: float
-    nms_iou: float
+    nms_threshold: float
     device: str = "auto"
 
 
@@ -112,7 +112,7 @@ def finder_entry(name: str) -> FinderEntry:
     """
     if name not in FINDERS:
         raise UserError(
-            f"The face detector {name!r} is unknown (faces.detector or a dataset's own); choose {', '.join(FINDERS)}."
+            f"The face detector {name!r} is unknown (face_detector of faces or a dataset); choose {', '.join(FINDERS)}."
         )
     return FINDERS[name]
 

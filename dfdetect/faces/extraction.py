@@ -81,7 +81,7 @@ def crop_video(video: Video, faces: pa.Table | None, params: FacesParams) -> Res
             video.path, params.frames_per_video, lambda frames: [whole_frame(f, params) for f in frames], limits=limits
         )
         return _result(video, params, decoded, rows, len(rows))
-    finder = build_finder(params.detector, settings_of(params))
+    finder = build_finder(params.face_detector, settings_of(params))
     candidates, decoded = process_frames(
         video.path, params.frames_per_video, lambda frames: list(search(frames, finder, params)), limits=limits
     )
@@ -94,7 +94,7 @@ def crop_video(video: Video, faces: pa.Table | None, params: FacesParams) -> Res
 
 def settings_of(params: FacesParams) -> FinderSettings:
     """What the finder is built with."""
-    return FinderSettings(params.min_score, params.min_face_ratio, params.nms_iou, params.device)
+    return FinderSettings(params.score_threshold, params.min_face_ratio, params.nms_threshold, params.device)
 
 
 def weights_of(params: FacesParams) -> str:
@@ -105,7 +105,7 @@ def weights_of(params: FacesParams) -> str:
     """
     if params.cropped:
         return ""
-    return weights.fingerprint(*finder_entry(params.detector).weights, identity.WEIGHTS)
+    return weights.fingerprint(*finder_entry(params.face_detector).weights, identity.WEIGHTS)
 
 
 def search(frames: Iterator[Frame], finder: Finder, params: FacesParams) -> Iterator[Candidates]:
@@ -137,7 +137,7 @@ def _candidates(frame: Frame, shrunk: Rgb, found: Detections, params: FacesParam
     factor = np.array([frame.width / shrunk.shape[1], frame.height / shrunk.shape[0]], np.float32)
     found = rounded(found.scaled(factor))
     sides = np.sqrt(np.prod(np.maximum(found.boxes[:, 2:] - found.boxes[:, :2], 0), axis=1))
-    good = found.scores >= params.min_score
+    good = found.scores >= params.score_threshold
     order = np.argsort(-(found.scores * sides), kind="stable")
     kept = [int(index) for index in order if good[index]][:MAX_CANDIDATES]
     faces = found.take(np.array(kept, np.intp))
@@ -171,7 +171,7 @@ def _with_others(known: Candidates, found: Detections, params: FacesParams) -> C
     new = [
         index
         for index in range(len(found))
-        if found.scores[index] >= params.min_score
+        if found.scores[index] >= params.score_threshold
         and iou(found.boxes[index], known.faces.boxes).max(initial=0) < SAME_FACE_IOU
     ]
     others = found.take(np.array(new, np.intp))

@@ -88,9 +88,9 @@ def find_landmarks(
         params: passes and the largest disagreement with the keypoints.
     """
     if keypoints is None:
-        found = landmarker.detect(grey, passes=params.passes)
+        found = landmarker.detect(grey, passes=params.max_iterations)
         return (found[0], "ok") if found else (None, NO_FACE)
-    face = landmarker.from_keypoints(grey, keypoints, passes=params.passes)
+    face = landmarker.from_keypoints(grey, keypoints, passes=params.max_iterations)
     if face is None:
         return None, NO_FACE
     error = float(np.linalg.norm(face.five - keypoints, axis=1).mean()) / max(face.eye_distance_px, 1.0)

@@ -71,7 +71,7 @@ def crop_mouths(video: Video, faces: pa.Table | None, params: MouthsParams) -> R
         face = find_face(frame, track.at(place_of(frame.index, frame.time_s)) if len(track) else None, landmarker)
         if face is not None:
             seen.append((frame, face))
-    scales = smooth_scales([face.scale_px for _, face in seen], params.smooth_frames)
+    scales = smooth_scales([face.scale_px for _, face in seen], params.median_window)
     rows = []
     for (frame, face), scale_px in zip(seen, scales, strict=True):
         crop = cut_mouth(frame, face, scale_px, params)

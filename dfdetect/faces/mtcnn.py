@@ -219,7 +219,7 @@ class MtcnnFinder:
     def _third(self, levels: list[list[Rgb]], boxes: Floats, owner: NDArray[np.intp]) -> list[Detections]:
         boxes, owner, crops = cut(levels, boxes, owner, 48)
         scores, shifts, points = self._run(finish, 2, crops)
-        good = scores >= self._settings.min_score
+        good = scores >= self._settings.score_threshold
         boxes, owner, scores, shifts, points = boxes[good], owner[good], scores[good], shifts[good], points[good]
         sides = boxes[:, None, 2:] - boxes[:, None, :2] + 1
         # fractions of the box before its correction, five x then five y, to (N, 5, 2)

@@ -249,13 +249,13 @@ class _RetinaFaceFinder:
         return [self._select(s, o, p, height, width) for s, o, p in zip(scores, offsets, points, strict=True)]
 
     def _select(self, scores: Tensor, offsets: Tensor, points: Tensor, height: int, width: int) -> Detections:
-        rows = torch.nonzero(scores >= self._settings.min_score).flatten()
+        rows = torch.nonzero(scores >= self._settings.score_threshold).flatten()
         if len(rows) > MAX_CANDIDATES:
             rows = rows[torch.argsort(scores[rows], descending=True, stable=True)[:MAX_CANDIDATES]]
         prior = anchors(height, width)[rows.cpu().numpy()]
         boxes, keypoints = decode(prior, _array(offsets[rows]), _array(points[rows]))
         found = Detections(boxes, _array(scores[rows]), keypoints)
-        found = found.take(suppress(found.boxes, found.scores, self._settings.nms_iou))
+        found = found.take(suppress(found.boxes, found.scores, self._settings.nms_threshold))
         sides = np.max(found.boxes[:, 2:] - found.boxes[:, :2], axis=1, initial=0)
         return found.take(sides >= self._settings.min_face_ratio * max(height, width))
 

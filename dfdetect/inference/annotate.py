@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dfdetect.config.params import EngineParams
+from dfdetect.config.params import RuntimeParams
 from dfdetect.datasets.tree import on_disk, stored
 from dfdetect.errors import UserError
 from dfdetect.inference.prediction import Prediction, format_scores
@@ -80,7 +80,7 @@ def annotate(
     names = _TargetNames(folder, sources)
     waiting = deque[tuple[_Task, Path, Any]]()
     with temporary:
-        pool = LocalPool(max(1, min(workers, len(sources))), EngineParams.model_validate({}).memory_limit_mb)
+        pool = LocalPool(max(1, min(workers, len(sources))), RuntimeParams.model_validate({}).memory_limit_mb)
         try:
             for number, prediction in enumerate(predictions):
                 target = names.choose(Path(on_disk(prediction.path)))

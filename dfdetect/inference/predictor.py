@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from dfdetect.config.params import EngineParams
+from dfdetect.config.params import RuntimeParams
 from dfdetect.datasets.tree import stored
 from dfdetect.errors import MediaError, UserError
 from dfdetect.inference.confidence import Confidence, assess_confidence
@@ -43,7 +43,7 @@ class Predictor:
         aggregation: how the frames' scores become the file's: mean, median, max, top_k; auto: as the detector was
             trained.
         top_k: of top_k.
-        engine: time and memory limits of the workers.
+        runtime: time and memory limits of the workers.
     Raises:
         UserError: there is no saved model in the folder, or its detector.json is damaged. The weights are read on
             first use.
@@ -59,7 +59,7 @@ class Predictor:
         threshold: float | None = None,
         aggregation: str = "auto",
         top_k: int = 5,
-        engine: EngineParams | None = None,
+        runtime: RuntimeParams | None = None,
     ) -> None:
         self.model = Path(model)
         self.info: BundleInfo = read_info(self.model)
@@ -68,8 +68,8 @@ class Predictor:
         self.threshold = own if threshold is None else threshold
         self.top_k = top_k
         self._device, self._batch_size, self._workers = device, batch_size, workers
-        self._engine = (engine or EngineParams.model_validate({})).model_copy(
-            update={"workers": workers} if workers else {}
+        self._runtime = (runtime or RuntimeParams.model_validate({})).model_copy(
+            update={"num_workers": workers} if workers else {}
         )
         self._scorer: Scorer | None = None
 
@@ -160,7 +160,7 @@ class Predictor:
 
     def _prepare_all(self, tasks: list[Task]) -> Iterator[Outcome[Task, Prepared]]:
         if self._workers:
-            yield from run(prepare, tasks, self._engine, label="reading")
+            yield from run(prepare, tasks, self._runtime, label="reading")
             return
         import torch  # noqa: F401  # loaded while a face is looked for, it would come with a thread a processor
 
@@ -220,7 +220,7 @@ def _attempt(work: Callable[[Task], Prepared], task: Task) -> Outcome[Task, Prep
         return Outcome(task, None, error.status, error.reason)
     except UserError:
         raise
-    except Exception as error:  # as the engine does: one file's unforeseen trouble must not lose the others
+    except Exception as error:  # as the runtime does: one file's unforeseen trouble must not lose the others
         return Outcome(task, None, "failed", f"{type(error).__name__}: {error}"[:500])
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dfdetect.config.params import EngineParams
+from dfdetect.config.params import RuntimeParams
 from dfdetect.errors import UserError
 from dfdetect.runtime.pool import LocalPool, Outcome, Pool, Task, Value
 from dfdetect.runtime.threads import cpu_count
@@ -23,12 +23,12 @@ from dfdetect.runtime.threads import cpu_count
 IN_FLIGHT_PER_WORKER = 8
 
 
-def worker_count(engine: EngineParams) -> int:
+def worker_count(runtime: RuntimeParams) -> int:
     """The number of worker processes that the params ask for; `auto` is the processors this process may use."""
-    return cpu_count() if engine.workers == "auto" else int(engine.workers)
+    return cpu_count() if runtime.num_workers == "auto" else int(runtime.num_workers)
 
 
-def open_pool(engine: EngineParams, tasks: int, *, gpu: bool = False) -> Pool:
+def open_pool(runtime: RuntimeParams, tasks: int, *, gpu: bool = False) -> Pool:
     """The workers that the params ask for, no more than there are tasks.
 
     Args:
@@ -36,17 +36,17 @@ def open_pool(engine: EngineParams, tasks: int, *, gpu: bool = False) -> Pool:
     Raises:
         UserError: Ray is asked for, and is not installed or cannot be reached.
     """
-    if engine.name == "ray":
+    if runtime.executor == "ray":
         from dfdetect.runtime.ray import RayPool
 
-        return RayPool(engine, tasks, gpu=gpu)
-    return LocalPool(min(worker_count(engine), tasks), engine.memory_limit_mb)
+        return RayPool(runtime, tasks, gpu=gpu)
+    return LocalPool(min(worker_count(runtime), tasks), runtime.memory_limit_mb)
 
 
 def run(
     work: Callable[[Task], Value],
     tasks: Sequence[Task],
-    engine: EngineParams,
+    runtime: RuntimeParams,
     *,
     label: str,
     timeout_s: float | None = None,
@@ -58,9 +58,9 @@ def run(
     Args:
         work: a picklable function of one task; a MediaError that it raises becomes that task's status.
         tasks: picklable.
-        engine: which workers, their memory limit and time limit.
+        runtime: which workers, their memory limit and time limit.
         label: what the progress bar says.
-        timeout_s: seconds a task may take; None takes the engine's.
+        timeout_s: seconds a task may take; None takes the runtime's.
         videos: how many videos a task is, for the progress bar.
         gpu: `work` uses a GPU where there is one.
     Raises:
@@ -68,8 +68,8 @@ def run(
     """
     if not tasks:
         return
-    limit_s = engine.timeout_s if timeout_s is None else timeout_s
-    pool = open_pool(engine, len(tasks), gpu=gpu)
+    limit_s = runtime.timeout_s if timeout_s is None else timeout_s
+    pool = open_pool(runtime, len(tasks), gpu=gpu)
     remaining = iter(tasks)
     try:
         with tqdm(total=sum(map(videos, tasks)), desc=label, unit="video", file=sys.stderr, **_bar_style()) as bar:

@@ -31,7 +31,7 @@ TASKS_PER_WORKER = 500
 START_LIMIT_S = 300.0
 _NO_WORKERS = (
     "the worker processes end before they take a task: is the environment whole (`make setup`), and is "
-    "engine.memory_limit_mb enough for the libraries themselves (about 600)?"
+    "runtime.memory_limit_mb enough for the libraries themselves (about 600)?"
 )
 
 
@@ -158,10 +158,10 @@ def _guarded(work: Callable[[Any], Any], task: Any) -> Answer:
     except UserError as error:
         return ("user_error", None, str(error))
     except MemoryError:
-        return ("out_of_memory", None, "needed more memory than engine.memory_limit_mb allows")
+        return ("out_of_memory", None, "needed more memory than runtime.memory_limit_mb allows")
     except Exception as error:  # one video's unforeseen trouble is a ledger row, with where it happened
         if "not enough memory" in str(error) or "Insufficient memory" in str(error):  # torch's and OpenCV's words
-            return ("out_of_memory", None, f"needed more memory than engine.memory_limit_mb allows ({error})"[:300])
+            return ("out_of_memory", None, f"needed more memory than runtime.memory_limit_mb allows ({error})"[:300])
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
         return ("failed", None, f"{type(error).__name__}: {error} (at {where})"[:500])

@@ -1,4 +1,4 @@
-"""The engine's workers on a Ray cluster: same tasks, same order, same words for what went wrong.
+"""The runtime's workers on a Ray cluster: same tasks, same order, same words for what went wrong.
 
 Each worker is a Ray actor that holds a LocalPool of one process, so that a crash, a hang or a memory blow-up costs one
 video there as it does here. What may be lost besides is the actor, with its machine: its tasks go to others.
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dfdetect.config.params import EngineParams
+from dfdetect.config.params import RuntimeParams
 from dfdetect.errors import UserError
 from dfdetect.runtime.pool import Answer, LocalPool
 
@@ -85,19 +85,19 @@ class RayPool:
     """Workers on a Ray cluster.
 
     Args:
-        engine: address, workers (`auto`: the cluster's processors), limits.
+        runtime: address, workers (`auto`: the cluster's processors), limits.
         tasks: how many there will be; no more workers are asked for.
-        gpu: each worker takes engine.gpus_per_worker of a GPU.
+        gpu: each worker takes runtime.gpus_per_worker of a GPU.
     Raises:
         UserError: Ray is not installed, or the cluster does not answer.
     """
 
-    def __init__(self, engine: EngineParams, tasks: int, *, gpu: bool = False) -> None:
-        self._ray = _connect(engine.address)
-        self._memory_limit_mb = engine.memory_limit_mb
-        self._gpus = engine.gpus_per_worker if gpu else 0.0
+    def __init__(self, runtime: RuntimeParams, tasks: int, *, gpu: bool = False) -> None:
+        self._ray = _connect(runtime.address)
+        self._memory_limit_mb = runtime.memory_limit_mb
+        self._gpus = runtime.gpus_per_worker if gpu else 0.0
         processors = int(self._ray.cluster_resources().get("CPU", 0))
-        wanted = max(1, processors) if engine.workers == "auto" else int(engine.workers)
+        wanted = max(1, processors) if runtime.num_workers == "auto" else int(runtime.num_workers)
         self.workers = min(wanted, tasks)
         self._root, self._token = str(Path.cwd()), uuid.uuid4().hex
         self._meeting = MEETING / self._token
@@ -213,7 +213,7 @@ class RayPool:
         return (
             f"No worker of the Ray cluster came up within {START_S:g} s: one takes {needed}, and of "
             f"{there['CPU']:g} processors and {there['GPU']:g} GPUs {free['CPU']:g} and {free['GPU']:g} are free. "
-            f"Wait for them, or lower engine.gpus_per_worker in params.yaml."
+            f"Wait for them, or lower runtime.gpus_per_worker in params.yaml."
         )
 
 
@@ -224,7 +224,7 @@ def _connect(address: str | None) -> Any:
         import ray
     except ImportError:
         raise UserError(
-            "engine.name in params.yaml is ray, and Ray is not installed: run `make cluster`, or set it to local."
+            "runtime.executor in params.yaml is ray, and Ray is not installed: run `make cluster`, or set it to local."
         ) from None
     if ray.is_initialized():
         return ray
@@ -238,11 +238,11 @@ def _connect(address: str | None) -> Any:
         trouble = _in_short(error)
         if address is None:
             raise UserError(
-                f"Ray cannot start on this machine ({trouble}): try again, or set engine.name to local."
+                f"Ray cannot start on this machine ({trouble}): try again, or set runtime.executor to local."
             ) from None
         raise UserError(
-            f"engine.address in params.yaml is {address}, and no Ray cluster can be reached there ({trouble}): start "
-            f"one with `ray start --head` (docs/cluster.md says how, tokens included), or set engine.address to null."
+            f"runtime.address in params.yaml is {address}, and no Ray cluster can be reached there ({trouble}): start "
+            f"one with `ray start --head` (docs/cluster.md says how, tokens included), or set runtime.address to null."
         ) from None
     return ray
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from dfdetect.config.params import EngineParams, RoomParams, dataset_folder
+from dfdetect.config.params import RoomParams, RuntimeParams, dataset_folder
 from dfdetect.datasets.tree import below, stored
 from dfdetect.errors import MediaError, UserError
 from dfdetect.io.schemas import COVERAGE, FACES, VIDEOS
@@ -120,13 +120,13 @@ def media_root(dataset: str) -> Path:
     return root
 
 
-def run_room(room: Room, dataset: str, params: RoomParams, engine: EngineParams) -> dict[str, Any]:
+def run_room(room: Room, dataset: str, params: RoomParams, runtime: RuntimeParams) -> dict[str, Any]:
     """Bring the room's artifact of one dataset up to date and write its metrics.
 
     Returns:
         The metrics that were written to metrics/<dataset>/<room>.json.
     Raises:
-        UserError: an input is missing, or more videos failed than params.max_failed_share allows (the metrics are
+        UserError: an input is missing, or more videos failed than params.max_failed_fraction allows (the metrics are
             written all the same, so that the reasons can be looked at); or another process runs this stage on it.
     """
     ledger = Ledger(room.name, room.schema)
@@ -134,7 +134,7 @@ def run_room(room: Room, dataset: str, params: RoomParams, engine: EngineParams)
     with exclusive(room.name, dataset, dataset_folder(dataset) / room.name, metrics), shared(ledger.folder):
         for _ in range(ROUNDS):
             try:
-                return _bring_up_to_date(room, dataset, params, engine, ledger)
+                return _bring_up_to_date(room, dataset, params, runtime, ledger)
             except DamagedEntryError as error:  # removed by now: the next round computes it
                 damaged = error
     raise UserError(
@@ -143,25 +143,25 @@ def run_room(room: Room, dataset: str, params: RoomParams, engine: EngineParams)
 
 
 def _bring_up_to_date(
-    room: Room, dataset: str, params: RoomParams, engine: EngineParams, ledger: Ledger
+    room: Room, dataset: str, params: RoomParams, runtime: RuntimeParams, ledger: Ledger
 ) -> dict[str, Any]:
     videos = load_videos(dataset)
     settled, jobs = _plan(room, dataset, videos, params, ledger)
     gpu = getattr(params, "device", "cpu") != "cpu"
     crashed: list[_Job] = []
-    for outcome in run(_compute, jobs, engine, label=f"{room.name} {dataset}", gpu=gpu):
+    for outcome in run(_compute, jobs, runtime, label=f"{room.name} {dataset}", gpu=gpu):
         settled[outcome.task.video.video_id] = _settled(outcome)
         if outcome.status == "crashed":
             crashed.append(outcome.task)
     # Once more: a worker may have been killed for another's sake, by the system when memory ran out or by hand.
-    for outcome in run(_compute, crashed, engine, label=f"{room.name} {dataset}, again", gpu=gpu):
+    for outcome in run(_compute, crashed, runtime, label=f"{room.name} {dataset}, again", gpu=gpu):
         settled[outcome.task.video.video_id] = _settled(outcome)
     records = [{"video_id": video.video_id, **settled[video.video_id][1]} for video in videos]
     metrics, place = _metrics(room, records), Path("metrics") / dataset / f"{room.name}.json"
-    if metrics["videos"] and metrics["failed_share"] > params.max_failed_share:
+    if metrics["videos"] and metrics["failed_fraction"] > params.max_failed_fraction:
         write_json(place, metrics)
         raise UserError(_too_many_failed(room, dataset, params, metrics, place))
-    if engine.name == "ray":
+    if runtime.executor == "ray":
         ledger.await_entries(key for key, _ in settled.values() if key is not None)
     coverage = _coverage(records, settled) if room.coverage else None
     metrics["rows"] = _assemble(room, dataset, videos, settled, ledger, coverage)
@@ -288,7 +288,7 @@ def _metrics(room: Room, records: list[dict[str, Any]]) -> dict[str, Any]:
         "videos": len(records),
         "status": dict(sorted(Counter(record["status"] for record in records).items())),
         "failed": len(failures),
-        "failed_share": round(len(failures) / len(records), 6) if records else None,
+        "failed_fraction": round(len(failures) / len(records), 6) if records else None,
         **room.summarise(records),
         "failures": listed[:LISTED_FAILURES],
     }
@@ -298,6 +298,6 @@ def _too_many_failed(room: Room, dataset: str, params: RoomParams, metrics: dict
     first = "\n".join(f"  {f['video_id']}: {f['status']}: {f['reason']}" for f in metrics["failures"][:5])
     return (
         f"{room.name}: {metrics['failed']} of {metrics['videos']} videos of {dataset} failed, more than "
-        f"{room.name}.max_failed_share = {params.max_failed_share:g} allows. {place} lists them; the first:\n{first}\n"
-        f"Mend or remove them, or raise {room.name}.max_failed_share in params.yaml."
+        f"{room.name}.max_failed_fraction = {params.max_failed_fraction:g} allows. {place} lists them; the first:\n"
+        f"{first}\nMend or remove them, or raise {room.name}.max_failed_fraction in params.yaml."
     )

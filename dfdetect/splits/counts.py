@@ -22,7 +22,7 @@ def counts(rows: Sequence[Row], split: Split) -> dict[str, Any]:
         rows: of videos.parquet.
         split: video_id -> split.
     Returns:
-        split -> {"videos", "fake_share", "identities", column -> {value -> n}}; a null value is counted as "null".
+        split -> {"videos", "fake_fraction", "identities", column -> {value -> n}}; a null value is counted as "null".
     """
     result: dict[str, Any] = {}
     for name in sorted(set(split.values())):
@@ -30,7 +30,7 @@ def counts(rows: Sequence[Row], split: Split) -> dict[str, Any]:
         labels = [row["label"] for row in own if row["label"] is not None]
         result[name] = {
             "videos": len(own),
-            "fake_share": round(sum(labels) / len(labels), 4) if labels else None,
+            "fake_fraction": round(sum(labels) / len(labels), 4) if labels else None,
             "identities": len({row["identity"] for row in own} - {None}),
         }
         for column in _COUNTED:

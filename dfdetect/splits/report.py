@@ -44,7 +44,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
 def _counts(splits: Mapping[str, Any]) -> list[str]:
     names = [name for name in ("train", "val", "test") if name in splits]
     rows: list[list[Any]] = [[key, *(splits[name][key] for name in names)] for key in ("videos", "identities")]
-    shares = [splits[name]["fake_share"] for name in names]
+    shares = [splits[name]["fake_fraction"] for name in names]
     rows.append(["share of fakes", *("-" if share is None else f"{share:.1%}" for share in shares)])
     for column in ("label", "visual_label", "category", "method", "compression"):
         values = sorted({value for name in names for value in splits[name][column]})

@@ -69,7 +69,7 @@ def chosen(detector: Detector, recipe: Recipe, *, samples: Callable[[], int], re
             "batch_size: auto measures a GPU's memory, and the training runs on a CPU, where a larger batch is no "
             "faster: give a number."
         )
-    if recipe.devices != 1 or recipe.nodes != 1:
+    if recipe.devices != 1 or recipe.num_nodes != 1:
         raise UserError(
             "batch_size: auto measures one GPU: with several, give a number (a training with devices: 1 writes what "
             "fits to metrics/details/train.json)."

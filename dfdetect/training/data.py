@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dfdetect.config.recipe import Forgeries, Recipe
+from dfdetect.config.recipe import Fakes, Recipe
 from dfdetect.data.av import SequenceDataset, SequenceIndex, SequenceSettings, load_sequences
 from dfdetect.data.crops import CropDataset
 from dfdetect.data.forged import Landmarks, add_forgeries, load_landmarks
@@ -58,11 +58,11 @@ class TrainData:
         return EvalSampler(video, frames_per_video=self.val_frames, batch_size=batch_size, rank=rank, world=world)
 
 
-def artifacts(inputs: frozenset[str], forgeries: Forgeries = "given") -> list[str]:
+def artifacts(inputs: frozenset[str], fakes: Fakes = "dataset") -> list[str]:
     """The stages whose tables a detector with these inputs reads, besides splits; forging needs landmarks."""
     if inputs & {"mouths", "mels"}:
         return ["mouths", "mels"]
-    return ["faces", "masks"] if "mask" in inputs or forgeries != "given" else ["faces"]
+    return ["faces", "masks"] if "mask" in inputs or fakes != "dataset" else ["faces"]
 
 
 def sequence_settings(detector: Detector, recipe: Recipe) -> SequenceSettings | None:
@@ -86,7 +86,7 @@ def open_data(
     *,
     seed: int,
     augment: Callable[[int], Any] | None,
-    forgeries: Forgeries = "given",
+    fakes: Fakes = "dataset",
 ) -> TrainData:
     """Index the training and validation videos of one dataset, and check that a detector can be trained on them.
 
@@ -96,21 +96,21 @@ def open_data(
         recipe: sampling.
         seed: of the sampling.
         augment: seed of a batch -> transform of its pictures; None: resize alone.
-        forgeries: given: the dataset's fakes; self_blended: forged real crops in their place, half of each batch;
-            mixed: both. Validation takes the dataset's fakes where there are any, else forgeries that never change.
+        fakes: dataset: its own; self_blended: forged real crops in their place, half of each batch; both: these and
+            the dataset's. Validation takes the dataset's fakes where there are any, else forgeries that never change.
     Raises:
         UserError: an artifact is missing, no video has what the detector reads, or a class is missing.
     """
-    for name in artifacts(detector.inputs, forgeries):
+    for name in artifacts(detector.inputs, fakes):
         if not (folder / name).is_dir():
             raise UserError(
-                f"{detector.name} reads {' and '.join(artifacts(detector.inputs, forgeries))}, and {folder / name} is "
+                f"{detector.name} reads {' and '.join(artifacts(detector.inputs, fakes))}, and {folder / name} is "
                 f"not there: `dvc repro` makes it, `python -m stages.{name} --dataset {folder.name}` makes it alone."
             )
     sequence = sequence_settings(detector, recipe)
-    if forgeries != "given" and (sequence is not None or detector.trains_on == "real"):
+    if fakes != "dataset" and (sequence is not None or detector.trains_on == "real"):
         raise UserError(
-            f"train.forgeries is {forgeries}, and {detector.name} is trained on no fakes of pictures: set it to given."
+            f"train.fakes is {fakes}, and {detector.name} is trained on no fakes of pictures: set it to dataset."
         )
     leaks = read_table(folder / "leaks.parquet", LEAKS, columns=["video_id", "dropped"]).to_pylist()
     dropped = {row["video_id"] for row in leaks if row["dropped"]}
@@ -119,14 +119,14 @@ def open_data(
     counts: dict[str, Any] = {}
     for split, index in halves.items():
         _check_filled(index, split, folder, detector, hint)
-        index = index.of_videos(_usable(index.videos, split, detector, forgeries))
+        index = index.of_videos(_usable(index.videos, split, detector, fakes))
         counts[split] = _count(index)
         lacks_fakes = not (index.labels == 1).any()
-        if isinstance(index, CropIndex) and forgeries != "given" and (split == "train" or lacks_fakes):
+        if isinstance(index, CropIndex) and fakes != "dataset" and (split == "train" or lacks_fakes):
             landmarks = load_landmarks(folder, index)
             _check_landmarks(index, landmarks, split, folder)
             counts[split]["self_blended"] = _count_landmarks(index, landmarks)
-            if forgeries == "self_blended" or not lacks_fakes or split == "val":
+            if fakes == "self_blended" or not lacks_fakes or split == "val":
                 index = add_forgeries(index, landmarks)
         _check_classes(index, split, folder, detector, hint)
         halves[split] = index
@@ -134,9 +134,9 @@ def open_data(
         frames_per_video=recipe.frames_per_video,
         num_candidates=recipe.num_candidates,
         dedup_threshold=recipe.dedup_threshold,
-        balance=recipe.balance,
+        class_balance=recipe.class_balance,
         max_samples_per_class=recipe.max_samples_per_class,
-        halves=forgeries == "self_blended",
+        halves=fakes == "self_blended",
         drop_last=recipe.drop_last,
         seed=seed,
     )
@@ -170,9 +170,9 @@ def _dataset(
     return CropDataset(index, detector.image_size, augment)
 
 
-def _usable(videos: Videos, split: str, detector: Detector, forgeries: Forgeries) -> np.ndarray:
+def _usable(videos: Videos, split: str, detector: Detector, fakes: Fakes) -> np.ndarray:
     """Which videos are used: the labelled ones; in train the real ones alone, where no given fake counts."""
-    if split == "train" and (detector.trains_on == "real" or forgeries == "self_blended"):
+    if split == "train" and (detector.trains_on == "real" or fakes == "self_blended"):
         return videos.labels == 0
     return videos.labels >= 0
 
@@ -196,7 +196,7 @@ def _check_classes(index: Index, split: str, folder: Path, detector: Detector, d
     """Stop before training when a half has one class alone."""
     needed = {0} if detector.trains_on == "real" else {0, 1}
     if lacking := needed - set(np.unique(index.labels).tolist()):
-        hint = " Without fakes, train on forgeries of the real crops: train.forgeries: self_blended."
+        hint = " Without fakes, train on forgeries of the real crops: train.fakes: self_blended."
         raise UserError(
             f"`{split}` of {folder} has no usable {_NAMES[min(lacking)]} video ({detector.target}): "
             f"{detector.name} needs {' and '.join(_NAMES[c] for c in sorted(needed))} ones in train and val."
@@ -209,7 +209,7 @@ def _check_landmarks(index: CropIndex, landmarks: Landmarks, split: str, folder:
     real = index.labels == 0
     if real.any() and not (landmarks.row[real] >= 0).any():
         raise UserError(
-            f"train.forgeries: none of the {int(real.sum())} real `{split}` crops of {folder} has landmarks in its "
+            f"train.fakes: none of the {int(real.sum())} real `{split}` crops of {folder} has landmarks in its "
             "masks table, so none can be forged: see the statuses in its masks.json."
         )
 

@@ -67,8 +67,8 @@ class LossWatch:
         parts = ", ".join(f"{name} {value:g}" for name, value in zip(step.names, step.values.tolist(), strict=True))
         raise UserError(
             f"the loss is not finite in epoch {step.epoch + 1}, batch {step.batch + 1}: {parts}. Its videos: "
-            f"{', '.join(dict.fromkeys(step.videos))}. Lower the learning rate (lr), clip gradients (clip: 1.0), or "
-            "use precision 32 or bf16-mixed."
+            f"{', '.join(dict.fromkeys(step.videos))}. Lower the learning rate (lr), clip gradients "
+            "(gradient_clip_val: 1.0), or use precision 32 or bf16-mixed."
         )
 
 
@@ -100,7 +100,7 @@ def explained(recipe: Recipe, name: str) -> Iterator[None]:
         }
         listed = ", ".join(f"{key} {value}" for key, value in now.items())
         raise UserError(
-            f"out of memory with {listed}. In recipes.{name}: lower batch_size (and raise accumulate by as much), set "
-            "gradient_checkpointing: true, or precision: bf16-mixed. Finished epochs are kept; such a change starts "
-            f"anew. ({str(error).splitlines()[0][:200]})"
+            f"out of memory with {listed}. In recipes.{name}: lower batch_size (and raise accumulate_grad_batches by "
+            "as much), set gradient_checkpointing: true, or precision: bf16-mixed. Finished epochs are kept; such a "
+            f"change starts anew. ({str(error).splitlines()[0][:200]})"
         ) from None

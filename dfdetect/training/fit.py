@@ -92,7 +92,7 @@ def callbacks(module: Training, workspace: Workspace, signals: Signals) -> list[
             filename=workspace.best.stem,
             monitor="val_select",
             mode="max",
-            save_weights_only=recipe.ema is None,  # averaged weights come with the full checkpoint alone
+            save_weights_only=recipe.ema_decay is None,  # averaged weights come with the full checkpoint alone
             enable_version_counter=False,
         ),
         module.lines,
@@ -102,8 +102,8 @@ def callbacks(module: Training, workspace: Workspace, signals: Signals) -> list[
         stop = recipe.early_stop
         metric = stop.metric if stop.metric != "auto" else "val_log_prob" if module.anomaly else "val_auc"
         made.append(EarlyStopping(metric, mode=stop.mode, patience=stop.patience, min_delta=stop.min_delta))
-    if recipe.ema is not None:
-        made.append(EMAWeightAveraging(decay=recipe.ema))
+    if recipe.ema_decay is not None:
+        made.append(EMAWeightAveraging(decay=recipe.ema_decay))
     return [*made, LastCheckpoint(workspace.last, recipe.checkpoint_steps, signals)]
 
 
@@ -116,12 +116,12 @@ def make_trainer(recipe: Recipe, workspace: Workspace, made: list[Callback]) -> 
     return L.Trainer(
         accelerator="gpu" if on_gpu(recipe) else "cpu",
         devices=recipe.devices,
-        num_nodes=recipe.nodes,
+        num_nodes=recipe.num_nodes,
         strategy=recipe.strategy,
         sync_batchnorm=recipe.sync_batchnorm,
         precision=_PRECISION[recipe.precision],  # type: ignore[arg-type]
         max_epochs=recipe.epochs,
-        accumulate_grad_batches=recipe.accumulate,
+        accumulate_grad_batches=recipe.accumulate_grad_batches,
         benchmark=recipe.cudnn_benchmark,
         use_distributed_sampler=False,  # the samplers know the processes
         num_sanity_val_steps=0,

@@ -226,7 +226,7 @@ class Training(L.LightningModule):
 
         Steps whose norm is not finite, which 16-bit precision skips, are counted and not averaged.
         """
-        norm = gradient_norm(self.detector, self.recipe.clip)
+        norm = gradient_norm(self.detector, self.recipe.gradient_clip_val)
         taken = torch.isfinite(norm)
         self.norms.add({"grad_norm": torch.where(taken, norm, 0.0), "taken": taken})
         groups = self.trainer.optimizers[0].param_groups
@@ -247,7 +247,7 @@ class Training(L.LightningModule):
         """The recipe's optimizer and schedule, stepped with each optimizer step."""
         optimizer = make_optimizer(self.detector, self.recipe)
         batches = len(self.data.train_sampler(self.batch_size, 0, self.trainer.world_size))
-        steps = -(-batches // self.recipe.accumulate)
+        steps = -(-batches // self.recipe.accumulate_grad_batches)
         schedule = make_schedule(optimizer, self.recipe, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -43,9 +43,9 @@ def rate_at(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
     def factor(step: int) -> float:
         if step < warmup:
             return (step + 1) / (warmup + 1)
-        if recipe.schedule == "step":
+        if recipe.lr_scheduler == "step":
             return float(recipe.step_gamma ** (step // (recipe.step_epochs * steps_per_epoch)))
-        if recipe.schedule == "cosine":
+        if recipe.lr_scheduler == "cosine":
             done = (step - warmup) / max(1, total - warmup)
             return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
         return 1.0

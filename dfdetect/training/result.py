@@ -186,7 +186,7 @@ def describe(
         threshold=bundle.Threshold(value=0.5, criterion="none", achieved=0.0),
         evaluation=bundle.Evaluation(sequence=None if sequence is None else vars(sequence)),
         preprocess={name: room.model_dump(mode="json") for name, room in rooms.items()},
-        trained_on=[*earlier_training(params.train.init_from), training_data(params, module.data.counts)],
+        trained_on=[*earlier_training(params.train.init_checkpoint), training_data(params, module.data.counts)],
         packages=packages(),
         data=data_hashes,
         train={
@@ -213,7 +213,7 @@ def training_data(params: Params, counts: dict[str, Any]) -> bundle.TrainingData
 
 
 def earlier_training(start: Path | None) -> list[bundle.TrainingData]:
-    """The datasets behind the weights that train.init_from names; weights without a detector.json have unknown ones."""
+    """The datasets behind train.init_checkpoint's weights; those of weights without a detector.json are unknown."""
     if start is None:
         return []
     try:

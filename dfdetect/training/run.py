@@ -54,10 +54,10 @@ def train(params: Params) -> dict[str, Any] | None:
         recipe,
         seed=chosen.seed,
         augment=augment.seeded if isinstance(augment, (Augmentation, SequenceAugmentation)) else None,
-        forgeries=chosen.forgeries,
+        fakes=chosen.fakes,
     )
     check_early_stop(recipe, detector, data.val.index.labels)
-    read = artifact_files(folder, artifacts(detector.inputs, chosen.forgeries))
+    read = artifact_files(folder, artifacts(detector.inputs, chosen.fakes))
     hashes = resume.hash_files([*read, *weight_files(params, detector)])
     inputs = {
         "train": chosen.model_dump(mode="json"),

@@ -91,14 +91,14 @@ def override_lines(params: Params, recipe: Recipe) -> list[str]:
 
 
 def start_weights(start: Path) -> Path:
-    """The weights file that train.init_from means."""
+    """The weights file that train.init_checkpoint means."""
     return start / bundle.WEIGHTS if start.is_dir() else start
 
 
 def weight_files(params: Params, detector: Detector) -> list[Path]:
     """The files that a training's first weights come from, which its result depends on."""
-    if params.train.init_from is not None:
-        return [start_weights(params.train.init_from)]
+    if params.train.init_checkpoint is not None:
+        return [start_weights(params.train.init_checkpoint)]
     read = (getattr(module, "weights_file", None) for module in detector.modules())  # set by make_backbone
     return sorted({path for path in read if path is not None})
 
@@ -128,7 +128,7 @@ def build_detector(params: Params, recipe: Recipe) -> Detector:
     Raises:
         UserError: unknown name or settings, or weights that cannot be had or do not fit.
     """
-    name, start = params.train.detector, params.train.init_from
+    name, start = params.train.detector, params.train.init_checkpoint
     settings = recipe.detector_settings(name, params.detectors.get(name, {}))
     if start is not None and "pretrained" in settings:
         settings["pretrained"] = False  # all weights come from the earlier detector
@@ -167,7 +167,7 @@ def augmentation(
     if recipe.transforms and recipe.gpu_transforms:
         raise UserError(
             f"{where}: gpu_transforms changes face crops, and {detector.name} reads none; set "
-            f"`by_detector.{detector.name}.gpu_transforms: false`."
+            f"`overrides.{detector.name}.gpu_transforms: false`."
         )
     sound = SoundChanges(recipe.mel_gain_db, recipe.mel_masks, recipe.mel_mask_width)
     if not (recipe.transforms or sound.gain_db or sound.masks):
@@ -179,14 +179,14 @@ def augmentation(
 def loader_settings(recipe: Recipe) -> LoaderSettings:
     """How batches are loaded on this machine. Without a GPU, `auto` workers are none: training needs all cores."""
     gpu = on_gpu(recipe)
-    if recipe.workers != "auto":
-        workers = recipe.workers
+    if recipe.num_workers != "auto":
+        workers = recipe.num_workers
     elif gpu:
         local = torch.cuda.device_count() if recipe.devices == "auto" else recipe.devices
         workers = min(MAX_WORKERS, max(1, cpu_count() // max(1, local)))
     else:
         workers = 0
-    return LoaderSettings(workers, recipe.prefetch, recipe.persistent_workers, recipe.pin_memory and gpu)
+    return LoaderSettings(workers, recipe.prefetch_factor, recipe.persistent_workers, recipe.pin_memory and gpu)
 
 
 def packages() -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dfdetect.audio.log_mel import mel_video, summarise
-from dfdetect.config.params import EngineParams, MelsParams
+from dfdetect.config.params import MelsParams, RuntimeParams
 from dfdetect.io.schemas import MELS, VIDEOS
 from dfdetect.io.tables import Shards, from_rows, read_json, write_table
 from dfdetect.media.audio import decode_audio, log_mel
@@ -117,8 +117,8 @@ def test_the_stage_accounts_for_every_video_and_repeats_its_bytes(
         for n in names
     ]
     write_table(tmp_path / "data" / "set" / "videos.parquet", from_rows(rows, VIDEOS), VIDEOS)
-    engine = EngineParams(workers=1, timeout_s=60)
-    metrics = run_room(ROOM, "set", MelsParams(), engine)
+    runtime = RuntimeParams(num_workers=1, timeout_s=60)
+    metrics = run_room(ROOM, "set", MelsParams(), runtime)
     assert metrics["status"] == {"ok": 1, "silent": 1, "unreadable": 1}
     assert metrics["failed"] == 1
     assert [f["video_id"] for f in read_json(Path("metrics/set/mels.json"))["failures"]] == ["broken.mp4"]
@@ -129,5 +129,5 @@ def test_the_stage_accounts_for_every_video_and_repeats_its_bytes(
         "broken.mp4": ["unreadable"],
     }
     before = {part.name: part.read_bytes() for part in Path("data/set/mels").iterdir()}
-    assert run_room(ROOM, "set", MelsParams(), engine) == metrics
+    assert run_room(ROOM, "set", MelsParams(), runtime) == metrics
     assert {part.name: part.read_bytes() for part in Path("data/set/mels").iterdir()} == before

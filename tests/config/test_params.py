@@ -52,7 +52,7 @@ def compared(model: type[BaseModel], values: dict[str, Any], place: str) -> Iter
 
 def test_a_left_out_key_means_what_the_file_says(raw: dict[str, Any]) -> None:
     """Or the same words in two files would mean two settings."""
-    sections = ("engine", "faces", "masks", "mouths", "mels", "splits", "train", "predict", "robustness", "evaluate")
+    sections = ("runtime", "faces", "masks", "mouths", "mels", "splits", "train", "predict", "robustness", "evaluate")
     models: dict[str, Any] = {name: Params.model_fields[name].annotation for name in sections}
     found = [item for name, model in models.items() for item in compared(model, raw[name], name)]
     for name, values in raw["detectors"].items():
@@ -86,7 +86,7 @@ def test_the_file_is_as_dvc_writes_it(raw: dict[str, Any], tmp_path: Path) -> No
         "run.datasets=[sample]",
         "predict.batch_size=4",
         "recipes.full.precision=16-mixed",
-        "recipes.smoke.settings.av_transformer.chunks=8",
+        "recipes.smoke.detector_overrides.av_transformer.chunks=8",
         "datasets.mine.source.path=/a/b",
     ],
 )
@@ -132,8 +132,8 @@ def test_an_unknown_source_kind_is_named(raw: dict[str, Any]) -> None:
         ({"run": {"datasets": ["sample", "sample"]}}, "run.datasets: sample must be named once only"),
         ({"run": {"datasets": []}}, "run.datasets: List should have at least 1 item"),
         ({"run": {"datasets": "sample"}}, "run.datasets: Input should be a valid list (given: 'sample')"),
-        ({"engine": {"workers": 0}}, "engine.workers: Input should be greater than or equal to 1 (given: 0)"),
-        ({"engine": {"workers": "many"}}, "engine.workers: Input should be a valid integer"),
+        ({"runtime": {"num_workers": 0}}, "runtime.num_workers: Input should be greater than or equal to 1 (given: 0)"),
+        ({"runtime": {"num_workers": "many"}}, "runtime.num_workers: Input should be a valid integer"),
         ({"faces": 3}, "faces: Input should be a mapping (given: 3)."),
         ({"faces": {"image_size": "big"}}, "faces.image_size: Input should be a valid integer"),
         ({"faces": {"encoding": {"format": "webp"}}}, "faces.encoding.format: Input should be 'jpeg' or 'png'"),
@@ -179,11 +179,11 @@ def test_yaml_cannot_make_objects(tmp_path: Path) -> None:
 
 def test_settings_that_change_no_result_stay_out_of_the_fingerprint(raw: dict[str, Any]) -> None:
     faces = validate(raw).faces
-    assert faces.fingerprint() == faces.model_copy(update={"max_failed_share": 0.01, "device": "cpu"}).fingerprint()
+    assert faces.fingerprint() == faces.model_copy(update={"max_failed_fraction": 0.01, "device": "cpu"}).fingerprint()
     assert faces.fingerprint() != faces.model_copy(update={"margin": 0.5}).fingerprint()
 
 
 def test_a_datasets_own_face_detector_wins(raw: dict[str, Any]) -> None:
     params = validate(raw)
-    assert params.faces.detector == "retinaface-resnet50"
-    assert params.faces_of("sample").detector == "mtcnn"
+    assert params.faces.face_detector == "retinaface-resnet50"
+    assert params.faces_of("sample").face_detector == "mtcnn"

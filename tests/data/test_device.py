@@ -20,7 +20,7 @@ SIZE = 40
 
 def make(*steps: tuple[str, dict[str, Any]]) -> DeviceAugmentation:
     listed = [TransformStep(name=name, params=params) for name, params in steps]
-    return DeviceAugmentation(listed, SIZE, where="recipes.h200.transforms", mean=HALF, std=HALF)
+    return DeviceAugmentation(listed, SIZE, where="recipes.large_gpu.transforms", mean=HALF, std=HALF)
 
 
 def pictures(count: int) -> np.ndarray:
@@ -125,7 +125,7 @@ def test_the_seed_decides() -> None:
 
 
 def test_what_there_is_not_is_named() -> None:
-    with pytest.raises(UserError, match=r"recipes\.h200\.transforms: gpu_transforms has no Rotate; it has Horiz"):
+    with pytest.raises(UserError, match=r"recipes\.large_gpu\.transforms: gpu_transforms has no Rotate; it has Horiz"):
         make(("HorizontalFlip", {}), ("Rotate", {"limit": 3}), ("CLAHE", {}))
     with pytest.raises(UserError, match=r"GaussianBlur with gpu_transforms: kernel: .*it has p, blur_limit"):
         make(("GaussianBlur", {"kernel": 3}))

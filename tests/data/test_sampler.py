@@ -48,7 +48,7 @@ def test_duplicates_take_turns() -> None:
 
 
 def test_rotation_balances_and_uses_everything_before_repeating() -> None:
-    made = sampler(3, 10, balance="rotate", batch_size=4)
+    made = sampler(3, 10, class_balance="undersample", batch_size=4)
     seen: list[int] = []
     for epoch in range(10):
         rows = made.epoch_rows(epoch)
@@ -60,7 +60,7 @@ def test_rotation_balances_and_uses_everything_before_repeating() -> None:
 
 
 def test_oversampling_repeats_evenly() -> None:
-    rows = sampler(2, 5, balance="oversample").epoch_rows(0)
+    rows = sampler(2, 5, class_balance="oversample").epoch_rows(0)
     counts = np.bincount(rows, minlength=28)
     assert counts[:8].sum() == counts[8:].sum() == 20
     assert set(counts[:8].tolist()) == {2, 3}
@@ -104,11 +104,11 @@ def test_resumed_epoch_gives_the_rest() -> None:
     world=st.integers(1, 4),
     batch=st.integers(1, 9),
     drop=st.booleans(),
-    balance=st.sampled_from(["rotate", "oversample", "none"]),
+    class_balance=st.sampled_from(["undersample", "oversample", "none"]),
 )
-def test_processes_share_an_epoch(reals: int, fakes: int, world: int, batch: int, drop: bool, balance: str) -> None:
-    options = {"batch_size": batch, "drop_last": drop, "balance": balance}
-    single = sampler(reals, fakes, batch_size=batch * world, drop_last=drop, balance=balance)
+def test_processes_share_an_epoch(reals: int, fakes: int, world: int, batch: int, drop: bool, class_balance: str) -> None:
+    options = {"batch_size": batch, "drop_last": drop, "class_balance": class_balance}
+    single = sampler(reals, fakes, batch_size=batch * world, drop_last=drop, class_balance=class_balance)
     parts = [sampler(reals, fakes, rank=rank, world=world, **options) for rank in range(world)]
     plans = [part.plans(1) for part in parts]
     assert len({len(p) for p in plans}) == 1

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(chromium() is None, reason="Chromium is not installed"),
 ]
 # Whole pictures are taken as face crops, so that noise can be scored.
-FACES = {"detector": "mtcnn", "frames_per_video": 3, "image_size": 96, "cropped": True}
+FACES = {"face_detector": "mtcnn", "frames_per_video": 3, "image_size": 96, "cropped": True}
 PHONE = {"width": 390, "height": 800}
 
 

@@ -285,7 +285,7 @@ def test_the_sound_alone_does_not_tell_right_from_shifted():
     """Clips that begin in silence, with lips that say nothing: only where the sound starts could be learned."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(1)
-    detector = TinyStreams(Settings(**{**Settings.small, "dropout": 0.0, "negatives": 3}))
+    detector = TinyStreams(Settings(**{**Settings.small, "dropout": 0.0, "num_negatives": 3}))
     optimizer = torch.optim.AdamW(detector.parameters(), lr=1e-3)
     found = []
     for _ in range(30):

@@ -14,7 +14,7 @@ from dfdetect.inference.predict_dataset import predict_dataset
 from dfdetect.io.schemas import PREDICTIONS
 from dfdetect.io.tables import from_rows
 
-QUICK = EvaluateParams(resamples=200)
+QUICK = EvaluateParams(n_bootstrap=200)
 
 
 def row(name: str, label: int | None, score: float | None, **changes: Any) -> dict[str, Any]:

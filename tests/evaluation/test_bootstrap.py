@@ -50,7 +50,7 @@ def test_intervals_near_an_auc_of_one(true: float, videos: int, least: float) ->
     """What is reported, of few videos a class."""
     rng = np.random.default_rng(3)
     labels = np.repeat([0, 1], videos)
-    params, hits, parted = EvaluateParams(resamples=200), 0, 0
+    params, hits, parted = EvaluateParams(n_bootstrap=200), 0, 0
     for _ in range(300):
         latent = rng.normal(labels * np.sqrt(2) * norm.ppf(true))
         figures = Figures(Sample.of(labels, 1 / (1 + np.exp(-latent))), 0.5, 10)

@@ -59,12 +59,12 @@ def test_only_videos_that_both_scored_are_compared() -> None:
 def test_videos_without_a_score_are_treated_as_the_params_say() -> None:
     first = table(row("a", 1, 0.9), row("b", 0, 0.1), row("c", 0, 0.2))
     second = table(row("a", 1, 0.8), row("b", 0, 0.1), row("c", 0, None))
-    counted = compare(first, second, QUICK.model_copy(update={"missing": "score", "missing_score": 0.7}))
+    counted = compare(first, second, QUICK.model_copy(update={"on_missing": "score", "missing_fill": 0.7}))
     assert counted["videos"] == 3
     assert counted["left_out"] == {"a": 0, "b": 0}
     assert counted["figures"]["acc"]["b"] == pytest.approx(2 / 3)
     with pytest.raises(UserError, match="1 of 3 labelled test videos have no score"):
-        compare(first, second, QUICK.model_copy(update={"missing": "error"}))
+        compare(first, second, QUICK.model_copy(update={"on_missing": "error"}))
 
 
 def test_two_that_part_the_classes_may_still_differ() -> None:

@@ -163,12 +163,12 @@ def test_missing_videos_are_left_out_counted_or_an_error() -> None:
     left_out = run(made)
     assert left_out["video"]["acc"] == 1.0
     assert left_out["coverage"] | {"scored": 2, "evaluated": 2, "on_missing": "exclude"} == left_out["coverage"]
-    counted = run(made, QUICK.model_copy(update={"missing": "score", "missing_score": 0.3}))
+    counted = run(made, QUICK.model_copy(update={"on_missing": "score", "missing_fill": 0.3}))
     assert counted["video"]["acc"] == pytest.approx(2 / 3, abs=1e-6)
     assert counted["coverage"]["evaluated"] == 3
     assert counted["coverage"]["scored"] == 2
     with pytest.raises(UserError, match=r"1 of 3 labelled test videos have no score.*\n  c: no_face"):
-        run(made, QUICK.model_copy(update={"missing": "error"}))
+        run(made, QUICK.model_copy(update={"on_missing": "error"}))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), 1.5, -0.1])

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfdetect.config.params import EngineParams, FacesParams, ImageEncoding
+from dfdetect.config.params import FacesParams, ImageEncoding, RuntimeParams
 from dfdetect.errors import MediaError
 from dfdetect.faces import identity
 from dfdetect.faces.extraction import MAX_CANDIDATES, MAX_PIXELS, batches, crop_video, summarise, weights_of
@@ -30,7 +30,7 @@ from tests.media.video_files import numbered, write_video
 
 MEDIA = Path(__file__).parents[2].parent / "shared" / "media"
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason="../shared/media, the real test media, is not here")
-PARAMS = FacesParams(detector="mtcnn", frames_per_video=8, image_size=128, device="cpu")
+PARAMS = FacesParams(face_detector="mtcnn", frames_per_video=8, image_size=128, device="cpu")
 SUBJECT, OTHER = drawn_face(1), drawn_face(6)
 
 
@@ -254,7 +254,7 @@ def test_the_stage_writes_the_same_bytes_for_any_workers(
         write_table(home / "data/d/videos.parquet", from_rows(table, VIDEOS), VIDEOS)
         (home / "data/d/raw").symlink_to(root, target_is_directory=True)
         monkeypatch.chdir(home)
-        metrics = run_room(ROOM, "d", PARAMS, EngineParams(workers=workers))
+        metrics = run_room(ROOM, "d", PARAMS, RuntimeParams(num_workers=workers))
         assert metrics["status"] == {"ok": 3, "unreadable": 1}
         assert len(Shards(Path("data/d/faces"), FACES)) == 3
         files = sorted(path for path in Path("data/d/faces").rglob("*") if path.is_file())

@@ -38,7 +38,7 @@ from tests.drawn_faces import DrawnFace, drawn_face
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 SMALL = SHARED / "weights" / "retinaface_mobilenet0.25.pth"
-SETTINGS = FinderSettings(min_score=0.9, min_face_ratio=0.0625, nms_iou=0.4, device="cpu")
+SETTINGS = FinderSettings(score_threshold=0.9, min_face_ratio=0.0625, nms_threshold=0.4, device="cpu")
 needs_media = pytest.mark.skipif(not (SHARED / "media").is_dir(), reason="../shared/media is not here")
 needs_weights = pytest.mark.skipif(not SMALL.is_file(), reason=f"../shared/weights/{SMALL.name} is not here")
 

@@ -26,7 +26,7 @@ from tests.evaluation.bundles import save_bundle
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 # Whole pictures are taken as face crops, so that noise can be scored.
-FACES = {"detector": "mtcnn", "frames_per_video": 3, "image_size": 96, "cropped": True}
+FACES = {"face_detector": "mtcnn", "frames_per_video": 3, "image_size": 96, "cropped": True}
 PICTURES = 200
 
 

@@ -34,8 +34,8 @@ SOURCE = {
 }
 RAW = {
     "run": {"datasets": ["tiny"]},
-    "engine": {"workers": 1},
-    "datasets": {"tiny": {"layout": "fakeavceleb", "detector": "mtcnn", "source": SOURCE}},
+    "runtime": {"num_workers": 1},
+    "datasets": {"tiny": {"layout": "fakeavceleb", "face_detector": "mtcnn", "source": SOURCE}},
     "faces": {"frames_per_video": 5, "image_size": 96},
     "masks": {},
     "mouths": {"image_size": 64},

@@ -166,7 +166,7 @@ def hung(_: Path) -> None:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    faces = {"detector": "mtcnn", "frames_per_video": 3, "image_size": 96, "cropped": True}
+    faces = {"face_detector": "mtcnn", "frames_per_video": 3, "image_size": 96, "cropped": True}
     described = info(preprocess={"faces": faces})
     (folder / "detector.json").write_text(described.model_dump_json())  # nothing here comes as far as the weights
     return folder

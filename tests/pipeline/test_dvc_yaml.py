@@ -162,7 +162,7 @@ def project(ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pro
         ("recipe: smoke", "recipe: smok", "Did you mean `smoke`?"),
         ("  dataset: sample", "  dataset: sampel", "Did you mean `sample`"),
         ("datasets: [sample]", "datasets: [sampel]", "Did you mean `sample`"),
-        ("  seed: 42\n  forgeries", "  sed: 42\n  forgeries", "did you mean seed?"),
+        ("  seed: 42\n  fakes", "  sed: 42\n  fakes", "did you mean seed?"),
     ],
 )
 def test_a_mistake_stops_the_run_before_anything_is_removed(

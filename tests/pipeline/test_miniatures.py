@@ -111,18 +111,18 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The repository's dvc.yaml and stages, with the six miniatures as its datasets."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["run"]["datasets"] = [f"mini_{layout}" for layout in MINIATURES]
-    params["engine"].update(workers=1)
+    params["runtime"].update(num_workers=1)
     params["datasets"] = {
         f"mini_{layout}": {
             "layout": layout,
-            "detector": "mtcnn",
+            "face_detector": "mtcnn",
             "cropped": mini.cropped,
             "source": {**CLIPS, "identities": mini.people},
         }
         for layout, mini in MINIATURES.items()
     }
     params["faces"].update(frames_per_video=FRAMES, image_size=128, device="cpu")
-    params["masks"].update(passes=1)
+    params["masks"].update(max_iterations=1)
     params["mouths"].update(parts=MOUTHS_A_CLIP, frames_per_part=1, image_size=32)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     for name in ("dvc.yaml", ".dvcignore"):
@@ -154,8 +154,8 @@ def test_dvc_brings_a_dataset_through_the_data_stages(repository: Path) -> None:
 @pytest.mark.parametrize("layout", [layout for layout in MINIATURES if layout != BY_DVC])
 def test_every_layout_goes_through_the_data_stages(layout: str) -> None:
     params, dataset = params_file.load(), f"mini_{layout}"
-    download(dataset, params.dataset(dataset), params.engine)
-    run_room(FACES_ROOM, dataset, params.faces_of(dataset), params.engine)
+    download(dataset, params.dataset(dataset), params.runtime)
+    run_room(FACES_ROOM, dataset, params.faces_of(dataset), params.runtime)
     build(dataset, params.dataset(dataset), params.splits)
     audit(dataset, params.dataset(dataset), params.splits)
     if not MINIATURES[layout].cropped:
@@ -164,7 +164,7 @@ def test_every_layout_goes_through_the_data_stages(layout: str) -> None:
         _check_splits(dataset, MINIATURES[layout])
         return
     for room, settings in ((MASKS_ROOM, params.masks), (MOUTHS_ROOM, params.mouths), (MELS_ROOM, params.mels)):
-        run_room(room, dataset, settings, params.engine)
+        run_room(room, dataset, settings, params.runtime)
     _check_all(dataset, MINIATURES[layout])
 
 

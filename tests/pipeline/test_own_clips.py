@@ -9,11 +9,11 @@ import pytest
 
 from dfdetect.config.params import (
     DatasetParams,
-    EngineParams,
     FacesParams,
     MasksParams,
     MelsParams,
     MouthsParams,
+    RuntimeParams,
     SplitsParams,
 )
 from dfdetect.datasets.sources.index import download
@@ -115,14 +115,14 @@ def test_every_file_ends_as_ok_or_with_a_reason(clips: Path) -> None:
 
 def _all_data_stages(clips: Path, *, frames: int, mouths: int) -> None:
     source = {"kind": "directory", "path": str(clips)}
-    entry = DatasetParams.model_validate({"layout": "folder", "detector": "mtcnn", "source": source})
-    engine, all_may_fail = EngineParams(workers=1), {"max_failed_share": 1.0}
-    download("mine", entry, engine)
-    faces = FacesParams(detector="mtcnn", frames_per_video=frames, image_size=128, device="cpu", **all_may_fail)
-    run_room(FACES_ROOM, "mine", faces, engine)
-    run_room(MASKS_ROOM, "mine", MasksParams(), engine)
-    run_room(MOUTHS_ROOM, "mine", MouthsParams(parts=mouths, frames_per_part=1), engine)
-    run_room(MELS_ROOM, "mine", MelsParams(), engine)
+    entry = DatasetParams.model_validate({"layout": "folder", "face_detector": "mtcnn", "source": source})
+    runtime, all_may_fail = RuntimeParams(num_workers=1), {"max_failed_fraction": 1.0}
+    download("mine", entry, runtime)
+    faces = FacesParams(face_detector="mtcnn", frames_per_video=frames, image_size=128, device="cpu", **all_may_fail)
+    run_room(FACES_ROOM, "mine", faces, runtime)
+    run_room(MASKS_ROOM, "mine", MasksParams(), runtime)
+    run_room(MOUTHS_ROOM, "mine", MouthsParams(parts=mouths, frames_per_part=1), runtime)
+    run_room(MELS_ROOM, "mine", MelsParams(), runtime)
     build("mine", entry, SplitsParams())
     audit("mine", entry, SplitsParams())
 

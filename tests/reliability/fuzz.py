@@ -12,14 +12,14 @@ from collections import Counter
 from pathlib import Path
 
 from dfdetect.arguments import parser
-from dfdetect.config.params import EngineParams
+from dfdetect.config.params import RuntimeParams
 from tests.reliability.gauntlet import STAGES, Found, run_gauntlet
 from tests.reliability.mutations import Case, cases
 from tests.reliability.seeds import make_seeds
 
 AWKWARD = Path(__file__).parents[2].parent / "shared" / "media" / "awkward"
 # Sterner than the pipeline's own limits: what needs more than this of a small file is a defect.
-ENGINE = EngineParams(workers=2, timeout_s=60.0, memory_limit_mb=2500)
+RUNTIME = RuntimeParams(num_workers=2, timeout_s=60.0, memory_limit_mb=2500)
 LIBRARIES_MB = 1500  # code and read-only data of the libraries, which the limit does not count
 
 
@@ -34,10 +34,10 @@ def main() -> int:
     chosen = [case for case in cases(make_seeds()) if only in case.name]
     awkward = sorted(path for path in also.glob("*") if only in path.name)
     with tempfile.TemporaryDirectory() as folder:
-        found = run_gauntlet([*write(chosen, Path(folder, "made")), *awkward], Path(folder, "project"), ENGINE)
+        found = run_gauntlet([*write(chosen, Path(folder, "made")), *awkward], Path(folder, "project"), RUNTIME)
     print(table(chosen, [path.name for path in awkward], found))
     peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    if peak_mb > ENGINE.memory_limit_mb + LIBRARIES_MB:
+    if peak_mb > RUNTIME.memory_limit_mb + LIBRARIES_MB:
         found.violations.append(f"a worker took {peak_mb:.0f} MB")
     print(
         f"\n{len(chosen)} mutations and {len(awkward)} awkward files in {time.monotonic() - begun:.0f} s; "

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dfdetect.config.params import DatasetParams, EngineParams, FacesParams, MelsParams
+from dfdetect.config.params import DatasetParams, FacesParams, MelsParams, RuntimeParams
 from dfdetect.datasets.sources.index import download
 from dfdetect.datasets.tree import on_disk
 from dfdetect.inference.predictor import Predictor
@@ -25,11 +25,13 @@ from stages.mels import ROOM as MELS_ROOM
 from tests.evaluation.bundles import save_bundle
 
 STAGES = ("probe", "faces", "mels", "predict")
-# What the engine says of work that ended in no foreseen way; a hostile file must not get so far.
+# What the runtime says of work that ended in no foreseen way; a hostile file must not get so far.
 UNFORESEEN = frozenset({"crashed", "failed", "timeout", "out_of_memory"})
 CROP = 64
-FACES_OF = FacesParams(detector="mtcnn", frames_per_video=3, image_size=CROP, device="cpu", max_failed_share=1.0)
-MELS_OF = MelsParams(max_failed_share=1.0)
+FACES_OF = FacesParams(
+    face_detector="mtcnn", frames_per_video=3, image_size=CROP, device="cpu", max_failed_fraction=1.0
+)
+MELS_OF = MelsParams(max_failed_fraction=1.0)
 
 
 @dataclass
@@ -53,13 +55,13 @@ class Found:
             self.violations.append(f"{stage}: {name}: {status}, and {problem}")
 
 
-def run_gauntlet(files: Sequence[Path], place: Path, engine: EngineParams) -> Found:
-    """Take files through probe, faces, mels and predict, each in worker processes with the engine's limits.
+def run_gauntlet(files: Sequence[Path], place: Path, runtime: RuntimeParams) -> Found:
+    """Take files through probe, faces, mels and predict, each in worker processes with the runtime's limits.
 
     Args:
         files: the hostile files, each name once.
         place: an empty folder to work in.
-        engine: workers, time and memory limits.
+        runtime: workers, time and memory limits.
     """
     clips = place / "clips" / "real"
     clips.mkdir(parents=True)
@@ -67,8 +69,8 @@ def run_gauntlet(files: Sequence[Path], place: Path, engine: EngineParams) -> Fo
         (clips / path.name).symlink_to(path)
     found = Found()
     with _inside(place):
-        _stages(found, place / "clips", engine)
-        _predict(found, place / "clips", place / "detector", engine)
+        _stages(found, place / "clips", runtime)
+        _predict(found, place / "clips", place / "detector", runtime)
     expected = {path.name for path in files}
     for stage, rows in found.rows.items():
         if lost := sorted(expected - set(rows)):
@@ -86,12 +88,12 @@ def _inside(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-def _stages(found: Found, clips: Path, engine: EngineParams) -> None:
+def _stages(found: Found, clips: Path, runtime: RuntimeParams) -> None:
     source = {"kind": "directory", "path": str(clips)}
-    entry = DatasetParams.model_validate({"layout": "folder", "source": source, "max_failed_share": 1.0})
-    download("hostile", entry, engine)
-    run_room(FACES_ROOM, "hostile", FACES_OF, engine)
-    run_room(MELS_ROOM, "hostile", MELS_OF, engine)
+    entry = DatasetParams.model_validate({"layout": "folder", "source": source, "max_failed_fraction": 1.0})
+    download("hostile", entry, runtime)
+    run_room(FACES_ROOM, "hostile", FACES_OF, runtime)
+    run_room(MELS_ROOM, "hostile", MELS_OF, runtime)
     data = Path("data/hostile")
     for row in read_table(data / "videos.parquet", VIDEOS).to_pylist():
         found.add("probe", _name(row), row["status"], row["reason"], _odd_probe(row) if row["status"] == "ok" else None)
@@ -103,7 +105,7 @@ def _stages(found: Found, clips: Path, engine: EngineParams) -> None:
     for video_id in mels.video_ids:
         (mel,) = mels.read(video_id).to_pylist()
         found.add("mels", _name(mel), mel["status"], mel["reason"], _odd_mel(mel))
-    for failure in read_json(Path("metrics/hostile/mels.json"))["failures"]:  # those of the engine have no row
+    for failure in read_json(Path("metrics/hostile/mels.json"))["failures"]:  # those of the runtime have no row
         if failure["video_id"] not in mels:
             found.add("mels", _name(failure), failure["status"], failure["reason"], None)
 
@@ -141,10 +143,10 @@ def _odd_mel(row: dict[str, Any]) -> str | None:
     return None if np.isfinite(times).all() else f"its times are {times}"
 
 
-def _predict(found: Found, clips: Path, model: Path, engine: EngineParams) -> None:
+def _predict(found: Found, clips: Path, model: Path, runtime: RuntimeParams) -> None:
     """An untrained detector: what is tried is the way to its score."""
     save_bundle(model, "xception", preprocess={"faces": FACES_OF.model_dump(mode="json")})
-    predictor = Predictor(model, device="cpu", workers=int(engine.workers), engine=engine)
+    predictor = Predictor(model, device="cpu", workers=int(runtime.num_workers), runtime=runtime)
     for each in predictor.predict_batch([clips]):
         odd = each.status == "ok" and not (each.score is not None and 0.0 <= each.score <= 1.0)
         found.add(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dfdetect.config.params import EngineParams
+from dfdetect.config.params import RuntimeParams
 from tests.reliability.fuzz import table, write
 from tests.reliability.gauntlet import STAGES, Found, run_gauntlet
 from tests.reliability.mutations import Case, cases
@@ -26,8 +26,8 @@ def chosen() -> list[Case]:
 
 def test_every_hostile_file_ends_as_a_row_with_a_reason(chosen: list[Case], tmp_path: Path) -> None:
     assert len(chosen) >= 40
-    engine = EngineParams(workers=1, timeout_s=60.0, memory_limit_mb=2500)
-    found = run_gauntlet(write(chosen, tmp_path / "made"), tmp_path, engine)
+    runtime = RuntimeParams(num_workers=1, timeout_s=60.0, memory_limit_mb=2500)
+    found = run_gauntlet(write(chosen, tmp_path / "made"), tmp_path, runtime)
     assert not found.violations
     statuses = {stage: set(rows.values()) for stage, rows in found.rows.items()}
     assert {"ok", "unreadable", "too_large"} <= statuses["faces"]

@@ -51,9 +51,9 @@ WRITERS = {"plain": write_plain, "torch": write_torch, "old_torch": write_old_to
 
 
 def start_from(path: Path) -> None:
-    """Training with train.init_from."""
+    """Training with train.init_checkpoint."""
     raw = raw_params("xception", SETTINGS["xception"])
-    raw["train"]["init_from"] = str(path)
+    raw["train"]["init_checkpoint"] = str(path)
     build_detector(validate(raw), Recipe.model_validate(raw["recipes"]["smoke"]))
 
 

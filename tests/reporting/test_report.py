@@ -110,7 +110,7 @@ def test_a_whole_run_is_on_the_page() -> None:
     made = random_table()
     robust = {"clean": 0.9, "mean_auc_drop": 0.123, "auc": {"jpeg": {"90": 0.8, "30": 0.7}}, "undefined": []}
     splits = {
-        "splits": {"test": {"videos": 50, "identities": 3, "fake_share": 0.6}},
+        "splits": {"test": {"videos": 50, "identities": 3, "fake_fraction": 0.6}},
         "warnings": ["odd <one>"],
     }
     stages = {"faces": {"videos": 50, "failed": 1, "status": {"ok": 49, "no_face": 1}}}
@@ -169,7 +169,7 @@ def test_names_from_outside_cannot_break_the_page() -> None:
     evil = "\"><script>alert(1)</script><img src=https://example.org/x onerror=alert(2)>&amp;'"
     bad = {"reason": evil, "status": evil, "method": evil, "category": evil, "identity": evil, "compression": evil}
     made = table(row(evil, 1, None, **bad), row(evil + "2", 1, 0.1, **bad), row("b", 0, 0.2))
-    splits = {"splits": {"test": {"videos": 3, "identities": 1, "fake_share": 0.5}}, "warnings": [evil]}
+    splits = {"splits": {"test": {"videos": 3, "identities": 1, "fake_fraction": 0.5}}, "warnings": [evil]}
     each = facts_of(made, splits=splits, stages={"faces": {"videos": 3, "failed": 1, "status": {evil: 1}}})
     shown = [Example(r, {"crop": jpeg_address(np.zeros((9, 9, 3), np.uint8))}) for r in made.to_pylist()]
     train = {"params": {"dataset": "made", "recipe": evil, evil: evil}, "recipe": {evil: evil}}

@@ -36,7 +36,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of everything that it can show, with a name too long for any line."""
     made = random_table()
     auc = {kind: {"1": 0.8, "2": 0.7} for kind in ("jpeg", "h264", "blur", "shift")}
-    splits = {"splits": {"test": {"videos": 50, "identities": 3, "fake_share": 0.6}}, "warnings": [LONG]}
+    splits = {"splits": {"test": {"videos": 50, "identities": 3, "fake_fraction": 0.6}}, "warnings": [LONG]}
     each = facts_of(
         made,
         splits=splits,

@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 
 from dfdetect.errors import run_cli
-from dfdetect.config.params import EngineParams, MouthsParams
+from dfdetect.config.params import RuntimeParams, MouthsParams
 from dfdetect.runtime.video_stage import Room, run_room
 from dfdetect.io.schemas import MOUTHS
 
@@ -35,7 +35,7 @@ def work(video, faces, params):
 
 def main():
     room = Room("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), work)
-    run_room(room, "set", MouthsParams(), EngineParams(workers=2))
+    run_room(room, "set", MouthsParams(), RuntimeParams(num_workers=2))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dfdetect.config.params import EngineParams
+from dfdetect.config.params import RuntimeParams
 from dfdetect.errors import MediaError, UserError
 from dfdetect.runtime.executor import run, worker_count
 
@@ -44,19 +44,19 @@ def misbehave(what: str) -> str:
     return what
 
 
-def engine(workers: int, memory_limit_mb: int = 1500) -> EngineParams:
-    return EngineParams(workers=workers, memory_limit_mb=memory_limit_mb)
+def runtime(workers: int, memory_limit_mb: int = 1500) -> RuntimeParams:
+    return RuntimeParams(num_workers=workers, memory_limit_mb=memory_limit_mb)
 
 
 def test_results_come_in_the_order_of_the_tasks() -> None:
-    outcomes = list(run(square, list(range(40)), engine(2), label="test"))
+    outcomes = list(run(square, list(range(40)), runtime(2), label="test"))
     assert [o.task for o in outcomes] == list(range(40))
     assert [o.value for o in outcomes] == [x * x for x in range(40)]
     assert {o.status for o in outcomes} == {"ok"}
 
 
 def test_the_bar_counts_videos_and_not_tasks(capsys: pytest.CaptureFixture[str]) -> None:
-    assert [o.value for o in run(len, ["abc", "de"], engine(1), label="download x", videos=len)] == [3, 2]
+    assert [o.value for o in run(len, ["abc", "de"], runtime(1), label="download x", videos=len)] == [3, 2]
     shown = capsys.readouterr().err
     assert "download x: 100%" in shown
     assert " 5/5 " in shown
@@ -68,17 +68,17 @@ def test_workers_that_cannot_start_are_told(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("dfdetect.runtime.pool.START_LIMIT_S", 1.0)
     monkeypatch.setattr(multiprocessing.spawn, "_python_exe", os.fsencode(shutil.which("false") or ""))
     with pytest.raises(UserError, match="end before they take a task: is the environment whole"):
-        list(run(square, [1, 2], engine(2), label="test"))
+        list(run(square, [1, 2], runtime(2), label="test"))
 
 
 def test_no_tasks_start_no_worker() -> None:
-    assert list(run(square, [], engine(2), label="test")) == []
+    assert list(run(square, [], runtime(2), label="test")) == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory limits are set on Linux only")
 def test_each_kind_of_failure_costs_one_task_and_says_why() -> None:
     tasks = ["a", "crash", "b", "hang", "c", "memory", "array", "media", "bug", "d"]
-    outcomes = {o.task: o for o in run(misbehave, tasks, engine(2), label="test", timeout_s=4)}
+    outcomes = {o.task: o for o in run(misbehave, tasks, runtime(2), label="test", timeout_s=4)}
     assert [outcomes[t].value for t in "abcd"] == list("abcd")
     assert outcomes["crash"].status == "crashed"
     assert "SIGSEGV" in str(outcomes["crash"].reason)
@@ -91,7 +91,7 @@ def test_each_kind_of_failure_costs_one_task_and_says_why() -> None:
 
 def test_a_user_error_stops_the_run() -> None:
     with pytest.raises(UserError, match="weights are missing"):
-        list(run(misbehave, ["a", "user", "b"], engine(1), label="test"))
+        list(run(misbehave, ["a", "user", "b"], runtime(1), label="test"))
 
 
 def write_pid_and_wait(path: str) -> None:
@@ -110,9 +110,9 @@ def gone(pid: int) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks at /proc")
 def test_a_killed_run_leaves_no_worker_behind(tmp_path: Path) -> None:
     code = (
-        "from dfdetect.runtime.executor import run; from dfdetect.config.params import EngineParams\n"
+        "from dfdetect.runtime.executor import run; from dfdetect.config.params import RuntimeParams\n"
         "from tests.runtime import test_pool\n"
-        f"list(run(test_pool.write_pid_and_wait, [{str(tmp_path / 'pid')!r}], EngineParams(), label='test'))"
+        f"list(run(test_pool.write_pid_and_wait, [{str(tmp_path / 'pid')!r}], RuntimeParams(), label='test'))"
     )
     with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2]) as process:
         while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
@@ -135,7 +135,7 @@ if "torch" in sys.argv:
 
 from dfdetect.runtime.executor import run
 from dfdetect.runtime.threads import one_thread
-from dfdetect.config.params import EngineParams
+from dfdetect.config.params import RuntimeParams
 
 
 def threads(_):
@@ -149,7 +149,7 @@ def threads(_):
 
 
 if __name__ == "__main__":
-    (outcome,) = run(threads, [0], EngineParams(workers=1), label="test")
+    (outcome,) = run(threads, [0], RuntimeParams(num_workers=1), label="test")
     assert outcome.status == "ok", outcome
     assert len(outcome.value) >= 4, outcome
     assert set(outcome.value.values()) == {1}, outcome
@@ -201,5 +201,5 @@ def test_a_forked_process_of_one_thread_does_not_wait_for_threads_that_are_not_t
 
 
 def test_auto_takes_the_processors_that_may_be_used() -> None:
-    assert worker_count(EngineParams()) == len(os.sched_getaffinity(0))
-    assert worker_count(EngineParams(workers=3)) == 3
+    assert worker_count(RuntimeParams()) == len(os.sched_getaffinity(0))
+    assert worker_count(RuntimeParams(num_workers=3)) == 3

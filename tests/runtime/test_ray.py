@@ -1,4 +1,4 @@
-"""The Ray engine on this machine with two workers: as the local one, and a worker that is killed costs nothing."""
+"""The Ray runtime on this machine with two workers: as the local one, and a worker that is killed costs nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from dfdetect.config.params import EngineParams, MouthsParams
+from dfdetect.config.params import MouthsParams, RuntimeParams
 from dfdetect.errors import UserError
 from dfdetect.io.schemas import MOUTHS, VIDEOS
 from dfdetect.io.tables import from_rows, write_table
@@ -26,8 +26,8 @@ from tests.runtime import test_video_stage as test_per_video
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: `make cluster`", exc_type=ImportError)
 
-RAY = EngineParams(name="ray", workers=2, timeout_s=60, memory_limit_mb=1500)
-LOCAL = EngineParams(workers=2, timeout_s=60, memory_limit_mb=1500)
+RAY = RuntimeParams(executor="ray", num_workers=2, timeout_s=60, memory_limit_mb=1500)
+LOCAL = RuntimeParams(num_workers=2, timeout_s=60, memory_limit_mb=1500)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -156,16 +156,16 @@ import ray
 from ray.cluster_utils import Cluster
 
 from dfdetect.runtime.executor import run
-from dfdetect.config.params import EngineParams
+from dfdetect.config.params import RuntimeParams
 from tests.runtime.test_ray import slow_square
 
 if __name__ == "__main__":
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     second = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
-    engine = EngineParams(name="ray", address=cluster.address, workers=2, timeout_s=60, memory_limit_mb=1500)
+    runtime = RuntimeParams(executor="ray", address=cluster.address, num_workers=2, timeout_s=60, memory_limit_mb=1500)
     found, removed = [], False
-    for outcome in run(slow_square, list(range(60)), engine, label="test"):
+    for outcome in run(slow_square, list(range(60)), runtime, label="test"):
         found.append(outcome.value)
         if not removed and len({worker for _, worker in found}) == 2:  # both nodes are at work
             cluster.remove_node(second, allow_graceful=False)
@@ -188,17 +188,17 @@ def test_a_run_outlives_the_loss_of_a_machine(project: Path) -> None:
 
 
 def test_workers_of_a_stage_with_a_device_take_their_share_of_a_gpu_and_others_none() -> None:
-    engine = RAY.model_copy(update={"gpus_per_worker": 0.5})
-    with_gpu = [o.value for o in run(where, [1, 2], engine, label="test", gpu=True)]
+    runtime = RAY.model_copy(update={"gpus_per_worker": 0.5})
+    with_gpu = [o.value for o in run(where, [1, 2], runtime, label="test", gpu=True)]
     assert with_gpu == [("0", os.getcwd())] * 2
-    assert {o.value[0] for o in run(where, [1, 2], engine, label="test") if o.value} <= {"", None}
+    assert {o.value[0] for o in run(where, [1, 2], runtime, label="test") if o.value} <= {"", None}
 
 
 def test_a_cluster_without_room_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dfdetect.runtime.ray.START_S", 2.0)
-    engine = RAY.model_copy(update={"gpus_per_worker": 8.0})
+    runtime = RAY.model_copy(update={"gpus_per_worker": 8.0})
     with pytest.raises(UserError, match=r"one takes 1 processor and 8 of a GPU, and of 2 processors and 1 GPUs"):
-        list(run(test_pool.square, [1], engine, label="test", gpu=True))
+        list(run(test_pool.square, [1], runtime, label="test", gpu=True))
 
 
 def test_a_folder_that_workers_do_not_see_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,7 @@ def test_an_address_where_no_cluster_is_and_a_missing_package_are_named(monkeypa
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-        with pytest.raises(UserError, match=rf"engine\.address in params.yaml is {address}, and no Ray cluster"):
+        with pytest.raises(UserError, match=rf"runtime\.address in params.yaml is {address}, and no Ray cluster"):
             list(run(test_pool.square, [1], RAY.model_copy(update={"address": address}), label="test"))
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match="make cluster"):

@@ -42,6 +42,6 @@ def test_counts_by_column() -> None:
     assert found["train"]["videos"] == 3
     assert found["train"]["label"] == {"0": 1, "1": 2}
     assert found["train"]["category"] == {"A": 1, "B": 2}
-    assert found["train"]["fake_share"] == 0.6667
+    assert found["train"]["fake_fraction"] == 0.6667
     assert found["train"]["identities"] == 1
-    assert (found["test"]["fake_share"], found["test"]["label"]) == (None, {"null": 1})
+    assert (found["test"]["fake_fraction"], found["test"]["label"]) == (None, {"null": 1})

@@ -24,7 +24,7 @@ def test_smoke_runs_all_of_it() -> None:
     before = page.read_bytes() if page.exists() else None
     done = run("--smoke")
     assert done.returncode == 0, done.stderr
-    assert "| recipe `h200`, batch 4, from Parquet |" in done.stdout
+    assert "| recipe `large_gpu`, batch 4, from Parquet |" in done.stdout
     assert "waits for data" in done.stdout
     assert "| 3 |" in done.stdout
     assert (page.read_bytes() if page.exists() else None) == before

@@ -160,7 +160,7 @@ def test_early_stop_on_a_figure_that_will_not_be_there(write_params: Write) -> N
 
 
 @pytest.mark.usefixtures("project")
-@pytest.mark.parametrize("section", ["by_detector", "settings"])
+@pytest.mark.parametrize("section", ["overrides", "detector_overrides"])
 def test_overrides_of_a_detector_that_does_not_exist(write_params: Write, section: str) -> None:
     path = write_params()
     raw = yaml.safe_load(path.read_text())
@@ -182,7 +182,7 @@ def test_steps_that_16_bits_skip_are_counted(write_params: Write, monkeypatch: p
     seen: list[dict[str, float]] = []
     original = Training._track
     monkeypatch.setattr(Training, "_track", lambda self, n: (seen.append(self.history[n]), original(self, n)))
-    metrics = train(load(write_params(epochs=2, precision="16-mixed", schedule="constant")))
+    metrics = train(load(write_params(epochs=2, precision="16-mixed", lr_scheduler="constant")))
     assert metrics is not None
     assert (seen[0]["grad_norm"], seen[0]["skipped_steps"]) == (2.0, 1.0)
     assert "grad_norm" not in seen[1]
@@ -194,10 +194,10 @@ def test_json_has_null_for_what_is_not_finite() -> None:
 
 
 def test_out_of_memory_says_what_to_lower() -> None:
-    message = r"batch_size 64.*recipes\.h200: lower batch_size.*gradient_checkpointing"
-    with pytest.raises(UserError, match=message), explained(Recipe(batch_size=64), "h200"):
+    message = r"batch_size 64.*recipes\.large_gpu: lower batch_size.*gradient_checkpointing"
+    with pytest.raises(UserError, match=message), explained(Recipe(batch_size=64), "large_gpu"):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-    with pytest.raises(RuntimeError, match="other"), explained(Recipe(), "h200"):
+    with pytest.raises(RuntimeError, match="other"), explained(Recipe(), "large_gpu"):
         raise RuntimeError("other trouble")
 
 

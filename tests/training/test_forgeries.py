@@ -27,11 +27,11 @@ Write = Callable[..., Path]
 WEIGHTS = Path("models/detector/model.safetensors")
 
 
-def run(write: Write, forgeries: str, **changes: Any) -> dict[str, Any]:
+def run(write: Write, fakes: str, **changes: Any) -> dict[str, Any]:
     """Train with some forgeries."""
     path = write(**changes)
     raw = yaml.safe_load(path.read_text())
-    raw["train"]["forgeries"] = forgeries
+    raw["train"]["fakes"] = fakes
     path.write_text(yaml.safe_dump(raw))
     metrics = train(load(path))
     assert metrics is not None
@@ -98,7 +98,7 @@ def test_a_dataset_without_fakes_trains(project: Path, write_params: Write) -> N
     assert sum(row["label"] for row in rows) == 8
     assert "each of 47 real training crops" in Path("models/detector/README.md").read_text()
     weights = WEIGHTS.read_bytes()
-    assert run(write_params, "self_blended", epochs=2, workers=2) == metrics
+    assert run(write_params, "self_blended", epochs=2, num_workers=2) == metrics
     assert WEIGHTS.read_bytes() == weights
 
 
@@ -108,18 +108,18 @@ def test_given_fakes_are_left_out_of_training_and_judged_in_validation(project: 
     assert metrics["data"]["val"]["videos"] == {"real": 4, "fake": 4}
     assert "self_blended" not in metrics["data"]["val"]
     blended = load_file(project / WEIGHTS)
-    mixed = run(write_params, "mixed", epochs=1)
+    mixed = run(write_params, "both", epochs=1)
     assert mixed["data"]["train"]["videos"] == {"real": 4, "fake": 4}
     assert mixed["data"]["train"]["self_blended"]["samples"] == 24
     assert any((value != load_file(project / WEIGHTS)[name]).any() for name, value in blended.items())
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
-@pytest.mark.parametrize("balance", ["rotate", "none"])
-def test_half_of_every_batch_is_forged(project: Path, world: int, balance: Any) -> None:
+@pytest.mark.parametrize("class_balance", ["undersample", "none"])
+def test_half_of_every_batch_is_forged(project: Path, world: int, class_balance: Any) -> None:
     index = forged_index(project)
     rows = np.flatnonzero((index.labels == 0) | (index.points_row >= 0))[1:]  # one forgery more than reals
-    settings = SamplerSettings(batch_size=4, halves=True, balance=balance, seed=3)
+    settings = SamplerSettings(batch_size=4, halves=True, class_balance=class_balance, seed=3)
     seen: list[int] = []
     for rank in range(world):
         args = (index.video[rows], index.labels[rows], index.phash[rows], settings)
@@ -134,14 +134,14 @@ def test_half_of_every_batch_is_forged(project: Path, world: int, balance: Any) 
 
 @pytest.mark.usefixtures("project")
 def test_what_cannot_be_forged_is_said(project: Path, write_params: Write) -> None:
-    with pytest.raises(UserError, match=r"av_transformer is trained on no fakes of pictures: set it to given"):
+    with pytest.raises(UserError, match=r"av_transformer is trained on no fakes of pictures: set it to dataset"):
         write_sequences(project / "data/made", clips())
         run(write_params, "self_blended", detector="av_transformer")
     only_reals(project, ("train",))
-    with pytest.raises(UserError, match=r"no usable fake video.*train\.forgeries: self_blended"):
-        run(write_params, "mixed")
-    with pytest.raises(UserError, match=r"no usable fake video.*train\.forgeries: self_blended"):
-        run(write_params, "given")
+    with pytest.raises(UserError, match=r"no usable fake video.*train\.fakes: self_blended"):
+        run(write_params, "both")
+    with pytest.raises(UserError, match=r"no usable fake video.*train\.fakes: self_blended"):
+        run(write_params, "dataset")
     made = clips()
     write_masks(project / "data/made", made, frames=1, bare=frozenset(clip.video_id for clip in made))
     with pytest.raises(UserError, match=r"none of the 48 real `train` crops .* has landmarks"):

@@ -34,7 +34,9 @@ print("loaded:", *(BLOCKED & set(sys.modules)))
 
 def test_training_imports_only_what_it_needs(project: Path, write_params: Callable[..., Path]) -> None:
     steps = [{"name": "HorizontalFlip"}, {"name": "ColorJitter"}, {"name": "GaussianBlur"}]
-    write_params(settings={"masked": True}, epochs=1, gpu_transforms=True, transforms=steps, ema=0.9, early_stop={})
+    write_params(
+        settings={"masked": True}, epochs=1, gpu_transforms=True, transforms=steps, ema_decay=0.9, early_stop={}
+    )
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", CODE], cwd=project, env=env, capture_output=True, text=True, timeout=300

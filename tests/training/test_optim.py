@@ -29,15 +29,15 @@ def rates(**recipe: Any) -> list[float]:
 
 
 def test_constant() -> None:
-    assert rates(schedule="constant") == [1.0] * 40
+    assert rates(lr_scheduler="constant") == [1.0] * 40
 
 
 def test_step() -> None:
-    assert rates(schedule="step", step_epochs=2, step_gamma=0.1) == pytest.approx([1.0] * 20 + [0.1] * 20)
+    assert rates(lr_scheduler="step", step_epochs=2, step_gamma=0.1) == pytest.approx([1.0] * 20 + [0.1] * 20)
 
 
 def test_cosine_falls_to_nothing() -> None:
-    found = rates(schedule="cosine")
+    found = rates(lr_scheduler="cosine")
     assert found[0] == 1.0
     assert found[20] == pytest.approx(0.5)
     assert found[39] == pytest.approx(0.5 * (1 + math.cos(math.pi * 39 / 40)))
@@ -45,7 +45,7 @@ def test_cosine_falls_to_nothing() -> None:
 
 
 def test_warmup_rises_to_the_rate() -> None:
-    found = rates(schedule="cosine", warmup_epochs=1)
+    found = rates(lr_scheduler="cosine", warmup_epochs=1)
     assert found[:10] == pytest.approx([(i + 1) / 11 for i in range(10)])
     assert found[10] == 1.0
     assert found[39] < 0.01
@@ -81,6 +81,6 @@ def test_clipping() -> None:
 
 
 def test_factor_counts_accumulated_steps() -> None:
-    factor = rate_at(Recipe(epochs=2, schedule="cosine"), 3)
+    factor = rate_at(Recipe(epochs=2, lr_scheduler="cosine"), 3)
     assert factor(0) == 1.0
     assert factor(6) == pytest.approx(0.0)

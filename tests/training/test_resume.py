@@ -29,10 +29,10 @@ STEPS = [{"name": "HorizontalFlip"}, {"name": "ColorJitter"}]
 RECIPE = {
     "epochs": 4,
     "transforms": STEPS,
-    "schedule": "cosine",
+    "lr_scheduler": "cosine",
     "warmup_epochs": 1,
     "frames_per_video": 4,
-    "clip": 1.0,
+    "gradient_clip_val": 1.0,
 }
 
 
@@ -61,7 +61,12 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"checkpoint_steps": 1}, {"checkpoint_steps": 1, "accumulate": 2}, {"ema": 0.9, "checkpoint_steps": 1}],
+    [
+        {},
+        {"checkpoint_steps": 1},
+        {"checkpoint_steps": 1, "accumulate_grad_batches": 2},
+        {"ema_decay": 0.9, "checkpoint_steps": 1},
+    ],
     ids=["epochs", "steps", "accumulated", "ema"],
 )
 def test_killed_training_reaches_the_same_weights(
@@ -159,13 +164,13 @@ def test_starting_weights(project: Path, write_params: Write, capsys: pytest.Cap
     path = write_params(epochs=1, settings={"width": 6})
     first = train(load(path))
     raw = yaml.safe_load(path.read_text())
-    raw["train"]["init_from"] = "models/detector"
-    raw["recipes"]["smoke"]["settings"] = {"tiny": {"width": 6, "drop_rate": 0.1}}
+    raw["train"]["init_checkpoint"] = "models/detector"
+    raw["recipes"]["smoke"]["detector_overrides"] = {"tiny": {"width": 6, "drop_rate": 0.1}}
     path.write_text(yaml.safe_dump(raw))
     with pytest.raises(UserError, match=r"lies in models/detector.*cp -r models/detector models/earlier"):
         train(load(path))
     shutil.copytree(project / "models/detector", project / "models/earlier")
-    raw["train"]["init_from"] = "models/earlier"
+    raw["train"]["init_checkpoint"] = "models/earlier"
     path.write_text(yaml.safe_dump(raw))
     capsys.readouterr()
     again = train(load(path))
@@ -188,7 +193,7 @@ def test_what_changes_no_result_does_not_start_anew(
         with pytest.raises(Killed):
             train(load(write_params(**RECIPE)))
     capsys.readouterr()
-    train(load(write_params(**RECIPE, prefetch=3, checkpoint_steps=7)))
+    train(load(write_params(**RECIPE, prefetch_factor=3, checkpoint_steps=7)))
     assert "resuming the interrupted training" in capsys.readouterr().out
 
 

@@ -92,15 +92,15 @@ def test_two_runs_give_the_same_bytes(project: Path, write_params: Write) -> Non
 
 
 def test_the_rates_are_those_of_the_last_step(write_params: Write) -> None:
-    best = run(write_params, epochs=1, schedule="cosine")["best"]  # 6 steps
+    best = run(write_params, epochs=1, lr_scheduler="cosine")["best"]  # 6 steps
     assert best["lr_head"] == pytest.approx(0.01 * 0.5 * (1 + math.cos(math.pi * 5 / 6)), abs=1e-6)
 
 
 def test_workers_change_nothing(project: Path, write_params: Write) -> None:
     steps = [{"name": "HorizontalFlip"}, {"name": "ColorJitter"}]
-    run(write_params, transforms=steps, workers=0, epochs=2)
+    run(write_params, transforms=steps, num_workers=0, epochs=2)
     weights = load_file(project / "models/detector/model.safetensors")
-    run(write_params, transforms=steps, workers=2, epochs=2)
+    run(write_params, transforms=steps, num_workers=2, epochs=2)
     again = load_file(project / "models/detector/model.safetensors")
     assert all(torch.equal(weights[name], again[name]) for name in weights)
 

@@ -41,7 +41,7 @@ class Watched(Recipe):
 
 @pytest.mark.usefixtures("project")
 def test_every_key_is_read(write_params: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    params = load(write_params(epochs=1, schedule="step", transforms=FLIPS, early_stop={}))
+    params = load(write_params(epochs=1, lr_scheduler="step", transforms=FLIPS, early_stop={}))
     recipe = Watched.model_validate(params.recipes["smoke"].model_dump())
     wanted: set[str] = set()
 
@@ -58,12 +58,12 @@ def test_every_key_is_read(write_params: Write, monkeypatch: pytest.MonkeyPatch)
     heard = SimpleNamespace(inputs=frozenset({"mouths", "mels"}), settings=SimpleNamespace(), image_size=112)
     sequence_settings(heard, recipe)  # type: ignore[arg-type]
     augmentation(params, recipe, registry.build("av_transformer", SMALL))
-    assert set(Recipe.model_fields) - Watched.read == {"by_detector"}  # taken by chosen_recipe itself
+    assert set(Recipe.model_fields) - Watched.read == {"overrides"}  # taken by chosen_recipe itself
     assert set(TrainParams.model_fields) <= wanted
 
 
 def test_overrides_of_one_detector(write_params: Write) -> None:
-    path = write_params(epochs=3, by_detector={"tiny": {"epochs": 1}, "xception": {"epochs": 2}})
+    path = write_params(epochs=3, overrides={"tiny": {"epochs": 1}, "xception": {"epochs": 2}})
     metrics = train(load(path))
     assert metrics is not None
     assert metrics["epochs"] == 1
@@ -72,7 +72,7 @@ def test_overrides_of_one_detector(write_params: Write) -> None:
 def test_transforms_on_the_device(project: Path, write_params: Write) -> None:
     seen = []
     for workers in (0, 2):
-        train(load(write_params(epochs=2, gpu_transforms=True, transforms=FLIPS, workers=workers)))
+        train(load(write_params(epochs=2, gpu_transforms=True, transforms=FLIPS, num_workers=workers)))
         seen.append((project / "models/detector/model.safetensors").read_bytes())
     assert seen[0] == seen[1]
     train(load(write_params(epochs=2)))
@@ -103,7 +103,7 @@ def test_transforms_of_sequences() -> None:
     none = {"transforms": [], "mel_gain_db": 0.0, "mel_masks": 0}
     assert augmentation(params, speech.model_copy(update=none), detector) is None
     on_gpu = speech.model_copy(update={"gpu_transforms": True})
-    with pytest.raises(UserError, match=r"av_transformer reads none; set `by_detector\.av_transformer\.gpu_transforms"):
+    with pytest.raises(UserError, match=r"av_transformer reads none; set `overrides\.av_transformer\.gpu_transforms"):
         augmentation(params, on_gpu, detector)
 
 

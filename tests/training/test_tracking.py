@@ -89,7 +89,7 @@ def test_averaged_weights_beside_an_open_tracker(project: Path, write_params: Wr
         ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "data"],
     ):
         subprocess.run(["git", *words], cwd=project, check=True)
-    metrics = train(load(write_params(epochs=2, tracker="dvclive", ema=0.9)))
+    metrics = train(load(write_params(epochs=2, tracker="dvclive", ema_decay=0.9)))
     assert metrics is not None
     assert metrics["epochs"] == 2
     assert "plots/metrics/val_auc.tsv" in drawn(project)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dfdetect.config.params import DatasetParams, EngineParams, dataset_folder
+from dfdetect.config.params import DatasetParams, RuntimeParams, dataset_folder
 from dfdetect.datasets import registry
 from dfdetect.datasets.layout import NOTES
 from dfdetect.datasets.sources.cache import ROOT as CACHE_ROOT
@@ -26,7 +26,7 @@ LISTED_FAILURES = 50
 _COUNTED = ("status", "label", "visual_label", "category", "method", "compression", "official_split")
 
 
-def download(dataset: str, entry: DatasetParams, engine: EngineParams) -> dict[str, Any]:
+def download(dataset: str, entry: DatasetParams, runtime: RuntimeParams) -> dict[str, Any]:
     """Bring a dataset here, list it, hash and probe its files; write videos.parquet and the metrics.
 
     Returns:
@@ -38,16 +38,16 @@ def download(dataset: str, entry: DatasetParams, engine: EngineParams) -> dict[s
     """
     folder, place = dataset_folder(dataset), Path("metrics") / dataset / "download.json"
     with exclusive("download", dataset, folder / "videos.parquet", place):
-        return _download(dataset, entry, engine, folder, place)
+        return _download(dataset, entry, runtime, folder, place)
 
 
-def _download(dataset: str, entry: DatasetParams, engine: EngineParams, folder: Path, place: Path) -> dict[str, Any]:
+def _download(dataset: str, entry: DatasetParams, runtime: RuntimeParams, folder: Path, place: Path) -> dict[str, Any]:
     registry.check(dataset, entry)  # a wrong layout or setting is told before anything is fetched
-    root = bring(dataset, entry, folder / "raw", engine)
+    root = bring(dataset, entry, folder / "raw", runtime)
     index = registry.build_index(dataset, entry, root)
     with Cache(CACHE_ROOT / f"{dataset}.jsonl", root) as cache:
         paths = [clip.path for clip in index.clips]
-        facts = inspect_files(str(root), paths, cache, engine, label=f"download {dataset}")
+        facts = inspect_files(str(root), paths, cache, runtime, label=f"download {dataset}")
     rows = [{**asdict(clip), "path": stored(clip.path), **facts[clip.path]} for clip in index.clips]
     write_table(folder / "videos.parquet", from_rows(rows, VIDEOS), VIDEOS)
     metrics = summarise(rows, index.notes)
@@ -72,7 +72,7 @@ def summarise(rows: list[dict[str, Any]], notes: Mapping[str, Any]) -> dict[str,
         "size_bytes": sum(row["size_bytes"] or 0 for row in rows),
         "duration_s": round(sum(row.get("duration_s") or 0.0 for row in rows), 3),
         "failed": len(failures),
-        "failed_share": round(len(failures) / len(rows), 6),
+        "failed_fraction": round(len(failures) / len(rows), 6),
         "failures": [
             {name: row[name] for name in ("video_id", "status", "reason")} for row in failures[:LISTED_FAILURES]
         ],
@@ -99,10 +99,10 @@ def told(notes: Mapping[str, Any]) -> list[str]:
 
 
 def _stop_if_failed(dataset: str, entry: DatasetParams, metrics: Mapping[str, Any]) -> None:
-    if metrics["failed_share"] > entry.max_failed_share:
+    if metrics["failed_fraction"] > entry.max_failed_fraction:
         first = "\n".join(f"  {row['video_id']}: {row['status']}: {row['reason']}" for row in metrics["failures"][:5])
         raise UserError(
             f"download {dataset}: {metrics['failed']} of {metrics['videos']} files cannot be probed, more than "
-            f"datasets.{dataset}.max_failed_share ({entry.max_failed_share:g}) allows. All are in "
+            f"datasets.{dataset}.max_failed_fraction ({entry.max_failed_fraction:g}) allows. All are in "
             f"{dataset_folder(dataset) / 'videos.parquet'}; the first:\n{first}"
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dfdetect.config.params import EngineParams
+from dfdetect.config.params import RuntimeParams
 from dfdetect.datasets.sources.cache import Cache, State
 from dfdetect.datasets.tree import stored
 from dfdetect.errors import MediaError
@@ -24,7 +24,7 @@ from dfdetect.runtime.executor import run
 # 90 kB), and the bar still moves.
 FILES_A_TASK = 64
 BYTES_A_TASK = 64 * 1024 * 1024
-# Files of a task that takes longer are tried again one at a time, each with the engine's own limit.
+# Files of a task that takes longer are tried again one at a time, each with the runtime's own limit.
 TASK_TIMEOUT_S = 60.0
 
 # Columns of videos.parquet that come from the probe; VideoInfo's attributes have the same names.
@@ -49,7 +49,7 @@ class _Read:
     facts: Facts
 
 
-def inspect_files(root: str, paths: list[str], cache: Cache, engine: EngineParams, *, label: str) -> dict[str, Facts]:
+def inspect_files(root: str, paths: list[str], cache: Cache, runtime: RuntimeParams, *, label: str) -> dict[str, Facts]:
     """Find sha256, size and probe of each file: from the cache where nothing changed, else by reading it.
 
     Args:
@@ -70,16 +70,18 @@ def inspect_files(root: str, paths: list[str], cache: Cache, engine: EngineParam
         else:
             changed.append((path, state.size if state else 0))
     again: list[_Task] = []
-    limit_s = min(TASK_TIMEOUT_S, engine.timeout_s)
+    limit_s = min(TASK_TIMEOUT_S, runtime.timeout_s)
     tasks = list(_tasks(root, changed))
-    for outcome in run(_read_files, tasks, engine, label=label, timeout_s=limit_s, videos=lambda task: len(task.paths)):
+    for outcome in run(
+        _read_files, tasks, runtime, label=label, timeout_s=limit_s, videos=lambda task: len(task.paths)
+    ):
         for path, read in zip(outcome.task.paths, outcome.value or [None] * len(outcome.task.paths), strict=True):
             if read is None:
                 again.append(_Task(root, (path,)))
             else:
                 found[path] = _keep(cache, path, read)
         cache.flush()
-    for single in run(_read_alone, again, engine, label=f"{label}, again"):
+    for single in run(_read_alone, again, runtime, label=f"{label}, again"):
         (path,) = single.task.paths
         if single.value is not None:
             found[path] = _keep(cache, path, single.value)
@@ -121,7 +123,7 @@ def _read_files(task: _Task) -> list[_Read | None]:
     for path in task.paths:
         try:
             results.append(_read(task.root, path))
-        except Exception:  # the file is read again on its own, and what happens there is put into words by the engine
+        except Exception:  # the file is read again on its own, and what happens there is put into words by the runtime
             results.append(None)
     return results
 

@@ -11,10 +11,10 @@ from dfdetect.config.params import (
     ArchiveSource,
     DatasetParams,
     DirectorySource,
-    EngineParams,
     HttpSource,
     KaggleSource,
     RemoteSource,
+    RuntimeParams,
 )
 from dfdetect.datasets import registry
 from dfdetect.datasets.sources import http, kaggle, remote
@@ -33,7 +33,7 @@ from synthetic.settings import GenerateSource, SettingsError
 CACHE = Path(".cache/download")
 
 
-def bring(dataset: str, entry: DatasetParams, raw: Path, engine: EngineParams) -> Path:
+def bring(dataset: str, entry: DatasetParams, raw: Path, runtime: RuntimeParams) -> Path:
     """Make the dataset's files available and return the folder that holds them.
 
     Args:
@@ -45,7 +45,7 @@ def bring(dataset: str, entry: DatasetParams, raw: Path, engine: EngineParams) -
     if isinstance(source, DirectorySource):
         return _directory(key, entry, source, raw)
     if isinstance(source, GenerateSource):
-        _generated(dataset, entry, source, raw, engine)
+        _generated(dataset, entry, source, raw, runtime)
         return raw
     archives, files = (
         _local(dataset, key, source) if isinstance(source, ArchiveSource) else _fetch(dataset, key, source)
@@ -108,7 +108,7 @@ def _directory(key: str, entry: DatasetParams, source: DirectorySource, raw: Pat
     return root
 
 
-def _generated(dataset: str, entry: DatasetParams, source: GenerateSource, raw: Path, engine: EngineParams) -> None:
+def _generated(dataset: str, entry: DatasetParams, source: GenerateSource, raw: Path, runtime: RuntimeParams) -> None:
     """Render the sample; its bytes depend on the source's settings only. Clips made before an interruption are kept."""
     from synthetic.generate import generate  # loads what draws
 
@@ -125,7 +125,7 @@ def _generated(dataset: str, entry: DatasetParams, source: GenerateSource, raw: 
                 staging / "files",
                 layout=entry.layout,
                 source=source,
-                workers=worker_count(engine),
+                workers=worker_count(runtime),
                 progress=show,
                 keep=True,
             )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from dfdetect.config.params import DatasetParams, EngineParams
+from dfdetect.config.params import DatasetParams, RuntimeParams
 from dfdetect.datasets.sources import probe
 from dfdetect.datasets.sources.cache import Cache, State
 from dfdetect.datasets.sources.index import download, told
@@ -23,7 +23,7 @@ from dfdetect.media.decoders import folder_frames
 from dfdetect.runtime.video_stage import media_root
 from tests.datasets.sources.media import mp4
 
-ENGINE = EngineParams(workers=2, timeout_s=20)
+RUNTIME = RuntimeParams(num_workers=2, timeout_s=20)
 ROOT = Path(__file__).parents[3]
 
 
@@ -55,7 +55,7 @@ def table(dataset: str = "mine") -> list[dict[str, object]]:
 
 def test_every_column_is_filled(project: Path) -> None:
     root = videos(project / "v", ["real/a.mp4", "fake/b.mp4"])
-    metrics = download("mine", entry(root), ENGINE)
+    metrics = download("mine", entry(root), RUNTIME)
     fake, real = table()
     assert (fake["video_id"], fake["label"], real["label"]) == ("fake/b.mp4", 1, 0)
     assert {name: fake[name] for name in ("width", "height", "fps", "rotation_deg", "has_audio", "status")} == {
@@ -80,7 +80,7 @@ def test_what_cannot_be_probed_is_a_row_with_its_reason(project: Path) -> None:
     (root / "fake/empty.mp4").write_bytes(b"")
     (root / "fake/text.avi").write_text("hello")
     (root / "fake/gone.mp4").symlink_to(root / "nowhere.mp4")
-    metrics = download("mine", entry(root), ENGINE)
+    metrics = download("mine", entry(root), RUNTIME)
     rows = {row["video_id"]: row for row in table()}
     assert metrics["failed"] == 3
     assert {name for name, row in rows.items() if row["status"] != "ok"} == {
@@ -96,10 +96,12 @@ def test_what_cannot_be_probed_is_a_row_with_its_reason(project: Path) -> None:
 
 def test_too_many_failures_stop_after_the_table_is_written(project: Path) -> None:
     root = videos(project / "v", ["real/a.mp4", "fake/b.mp4", "fake/c.mp4"], bad=True)
-    with pytest.raises(UserError, match=r"3 of 3 files cannot be probed, more than datasets\.mine\.max_failed_share"):
-        download("mine", entry(root), ENGINE)
+    with pytest.raises(
+        UserError, match=r"3 of 3 files cannot be probed, more than datasets\.mine\.max_failed_fraction"
+    ):
+        download("mine", entry(root), RUNTIME)
     assert len(table()) == 3
-    download("mine", entry(root, max_failed_share=1.0), ENGINE)
+    download("mine", entry(root, max_failed_fraction=1.0), RUNTIME)
 
 
 def test_the_bytes_are_the_same_for_any_number_of_workers_and_after_a_rerun(
@@ -110,7 +112,7 @@ def test_the_bytes_are_the_same_for_any_number_of_workers_and_after_a_rerun(
     (root / "fake/bad.mp4").write_bytes(b"x")
     results = []
     for dataset, workers in (("one", 1), ("two", 2), ("two", 2)):
-        download(dataset, entry(root), EngineParams(workers=workers))
+        download(dataset, entry(root), RuntimeParams(num_workers=workers))
         results.append(Path(f"data/{dataset}/videos.parquet").read_bytes())
         results.append(Path(f"metrics/{dataset}/download.json").read_bytes())
     assert results[0::2] == [results[0]] * 3
@@ -120,7 +122,7 @@ def test_the_bytes_are_the_same_for_any_number_of_workers_and_after_a_rerun(
 def test_an_unchanged_file_is_not_read_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = videos(project / "v", ["real/a.mp4", "real/b.mp4", "fake/c.mp4"])
     monkeypatch.setattr("dfdetect.datasets.sources.cache.SETTLED_NS", 0)
-    download("mine", entry(root), ENGINE)
+    download("mine", entry(root), RUNTIME)
     before = Path("data/mine/videos.parquet").read_bytes()
     read: list[str] = []
     original = probe.run
@@ -130,11 +132,11 @@ def test_an_unchanged_file_is_not_read_again(project: Path, monkeypatch: pytest.
         return original(work, tasks, *rest, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(probe, "run", spy)
-    download("mine", entry(root), ENGINE)
+    download("mine", entry(root), RUNTIME)
     assert read == []
     assert Path("data/mine/videos.parquet").read_bytes() == before
     (root / "real/b.mp4").write_bytes(mp4(7))
-    download("mine", entry(root), ENGINE)
+    download("mine", entry(root), RUNTIME)
     assert read == ["real/b.mp4"]
     assert Path("data/mine/videos.parquet").read_bytes() != before
 
@@ -166,7 +168,7 @@ def test_a_damaged_cache_is_read_as_far_as_it_goes(project: Path) -> None:
 def test_a_file_changed_a_moment_ago_is_not_remembered(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dfdetect.datasets.sources.cache.SETTLED_NS", 10**12)
     root = videos(project / "v", ["real/a.mp4", "fake/c.mp4"])
-    download("mine", entry(root), ENGINE)
+    download("mine", entry(root), RUNTIME)
     assert not Path(".cache/download/mine.jsonl").read_bytes().strip()
 
 
@@ -189,7 +191,7 @@ def test_a_crash_or_a_hang_costs_only_its_own_file(project: Path, monkeypatch: p
     with Cache(Path("cache.jsonl"), root) as cache:
         monkeypatch.setattr(probe, "_read_files", _files)
         monkeypatch.setattr(probe, "_read_alone", _alone)
-        facts = probe.inspect_files(str(root), names, cache, EngineParams(workers=2, timeout_s=6), label="test")
+        facts = probe.inspect_files(str(root), names, cache, RuntimeParams(num_workers=2, timeout_s=6), label="test")
     status = {name: fact["status"] for name, fact in facts.items()}
     assert {status[f"real/{n}.mp4"] for n in range(8)} == {"odd"}
     assert (status["fake/c.mp4"], status["fake/hang.mp4"], status["fake/odd.mp4"]) == ("crashed", "timeout", "failed")
@@ -210,7 +212,7 @@ def _alone(files: probe._Files) -> object:
 def test_odd_names_are_read(project: Path) -> None:
     names = ['real/it\'s "a" clip.mp4', "real/new\nline.mp4", os.fsdecode(b"fake/caf\xe9.mp4"), "fake/back\\slash.MP4"]
     root = videos(project / "v", names)
-    download("mine", entry(root), ENGINE)
+    download("mine", entry(root), RUNTIME)
     rows = table()
     assert {row["status"] for row in rows} == {"ok"}
     assert {on_disk(str(row["path"])) for row in rows} == set(names)
@@ -222,7 +224,7 @@ def test_a_folder_of_frames_is_read_in_the_order_of_its_numbers(project: Path) -
         for name in ("real/r0", "fake/f0"):
             (project / "v" / name).mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(project / "v" / name / f"{number}.png"), np.full((20, 30, 3), grey, np.uint8))
-    metrics = download("mine", entry(project / "v"), ENGINE)
+    metrics = download("mine", entry(project / "v"), RUNTIME)
     assert [(row["path"], row["method"], row["declared_frames"]) for row in table()] == [
         ("fake/f0", None, 3),
         ("real/r0", "real", 3),
@@ -262,7 +264,7 @@ def test_a_folder_of_frames_is_one_video(project: Path) -> None:
     (folder / "notes.txt").write_text("x")
     listed = {"label": "real", "frames": [f"frames/a/{n:03d}.png" for n in (1, 2, 10)]}
     (project / "v" / "list.json").write_text(json.dumps({"D": {"real": {"train": {"a": listed}}}}))
-    download("bench", entry(project / "v", layout="deepfakebench", cropped=True), ENGINE)
+    download("bench", entry(project / "v", layout="deepfakebench", cropped=True), RUNTIME)
     (row,) = table("bench")
     assert (row["path"], row["declared_frames"], row["width"], row["height"], row["status"]) == (
         "frames/a",
@@ -273,7 +275,7 @@ def test_a_folder_of_frames_is_one_video(project: Path) -> None:
     )
     before = row["sha256"]
     (folder / "002.png").write_bytes((folder / "001.png").read_bytes())
-    download("bench", entry(project / "v", layout="deepfakebench", cropped=True), ENGINE)
+    download("bench", entry(project / "v", layout="deepfakebench", cropped=True), RUNTIME)
     assert table("bench")[0]["sha256"] != before
 
 
@@ -284,9 +286,9 @@ def test_a_selection_that_the_layout_does_not_make_is_refused(project: Path, nam
     with pytest.raises(
         UserError, match=rf"datasets\.mine\.{name} has no effect in layout `folder`, only in faceforensics"
     ):
-        download("mine", entry(root, **{name: value}), ENGINE)
+        download("mine", entry(root, **{name: value}), RUNTIME)
     assert not Path("data").exists()
-    assert download("mine", entry(root, layout="faceforensics", **{name: value}), ENGINE)["videos"] == 2
+    assert download("mine", entry(root, layout="faceforensics", **{name: value}), RUNTIME)["videos"] == 2
 
 
 @pytest.mark.parametrize(

@@ -307,7 +307,7 @@ def test_a_bad_line_of_a_manifest_is_named(tmp_path: Path, row: str, said: str) 
 
 
 def test_archives_come_in_too(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dfdetect.config.params import DatasetParams, EngineParams
+    from dfdetect.config.params import DatasetParams, RuntimeParams
     from dfdetect.datasets.sources.sources import bring
 
     buffer = io.BytesIO()
@@ -321,7 +321,7 @@ def test_archives_come_in_too(server: Server, tmp_path: Path, monkeypatch: pytes
             "source": source(urls=[f"{server.base}/ok/set.zip", f"{server.base}/ok/b.mp4"]).model_dump(),
         }
     )
-    root = bring("x", entry, Path("data/x/raw"), EngineParams(workers=1))
+    root = bring("x", entry, Path("data/x/raw"), RuntimeParams(num_workers=1))
     assert {str(path.relative_to(root)): path.stat().st_size for path in root.rglob("*") if path.is_file()} == {
         "real/a.mp4": 1,
         "b.mp4": len(DATA),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dfdetect.config.params import DatasetParams, EngineParams, KaggleSource
+from dfdetect.config.params import DatasetParams, KaggleSource, RuntimeParams
 from dfdetect.datasets.sources import kaggle
 from dfdetect.datasets.sources.sources import bring
 from dfdetect.errors import UserError
@@ -143,5 +143,5 @@ def test_a_file_name_that_leads_out_of_the_dataset_is_refused(home: Path) -> Non
 def brought(**settings: object) -> set[str]:
     """The files in raw/ of a source with these settings."""
     entry = DatasetParams.model_validate({"layout": "dfdc", "source": {"kind": "kaggle", **settings}})
-    root = bring("x", entry, Path("data/x/raw"), EngineParams(workers=1))
+    root = bring("x", entry, Path("data/x/raw"), RuntimeParams(num_workers=1))
     return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}

@@ -12,7 +12,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from dfdetect.config.params import DatasetParams, EngineParams
+from dfdetect.config.params import DatasetParams, RuntimeParams
 from dfdetect.datasets.sources.sources import bring
 from dfdetect.errors import UserError
 
@@ -30,7 +30,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def brought(url: str | None = "memory://bucket/set", **settings: object) -> dict[str, bytes]:
     source = {"kind": "remote", "url": url, **settings}
     entry = DatasetParams.model_validate({"layout": "folder", "source": source})
-    raw = bring("mine", entry, Path("data/mine/raw"), EngineParams())
+    raw = bring("mine", entry, Path("data/mine/raw"), RuntimeParams())
     return {path.relative_to(raw).as_posix(): path.read_bytes() for path in raw.rglob("*") if path.is_file()}
 
 
