@@ -134,7 +134,7 @@ def playable(folder: Path) -> list[Path]:
 
 def bench_sound(clips: list[Path], params: Params, label: str) -> list[Row]:
     """mels against decoding the track alone, and against real time; clips without sound are left out."""
-    from dfdetect.audio.log_mel import mel_video
+    from dfdetect.audio.mels import mel_video
     from dfdetect.media.audio import decode_audio
 
     clips = [clip for clip in clips if probe(clip).has_audio]

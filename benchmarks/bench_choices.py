@@ -260,7 +260,7 @@ def print_time(work: str, clip: str, *, tuned: bool, channels_last: bool = False
         tuned: keep freed memory.
         channels_last: the memory layout of the training.
     """
-    from dfdetect.audio.log_mel import mel_video
+    from dfdetect.audio.mels import mel_video
     from dfdetect.runtime.threads import one_thread, tune_allocator
 
     if tuned:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dfdetect.arguments import chosen_datasets
-from dfdetect.audio.log_mel import GOOD, summarise, work
+from dfdetect.audio.mels import GOOD, summarise, work
 from dfdetect.errors import run_cli
 from dfdetect.io.schemas import MELS
 from dfdetect.runtime.video_stage import Room, run_room
@@ -15,7 +15,7 @@ ROOM = Room(
         "dfdetect/audio",
         "dfdetect/media/audio.py",
         "dfdetect/media/containers.py",
-        "dfdetect/media/samples.py",
+        "dfdetect/media/tracks.py",
     ),
     work=work,
     good=GOOD,

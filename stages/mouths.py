@@ -19,6 +19,7 @@ ROOM = Room(
         "dfdetect/media/decoders.py",
         "dfdetect/media/frames.py",
         "dfdetect/media/image.py",
+        "dfdetect/media/tracks.py",
         "dfdetect/media/video.py",
     ),
     work=crop_mouths,

@@ -167,7 +167,7 @@ class FacesParams(RoomParams):
     )  # RetinaFace: of two boxes that overlap more, the weaker is dropped
     device: Literal["auto", "cpu", "cuda"] = "auto"  # a GPU's boxes may differ from a CPU's by 1/4 px
     encoding: ImageEncoding = ImageEncoding()
-    max_pixels: int = Field(50_000_000, ge=1)  # a larger frame is refused (too_large): 8K video is 33 million
+    max_pixels: int = Field(65_000_000, ge=1)  # a larger frame is refused (too_large): phones take 50 or 64 million
     max_frames: int = Field(100_000, ge=1)  # a longer video is refused (too_long): about an hour at 30 fps
     cropped: bool = False  # set from the dataset
 

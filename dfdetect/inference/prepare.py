@@ -104,7 +104,7 @@ def prepare(task: Task) -> Prepared:
 
         masks = mask_video(video, faces, params.masks).table
     if params.mouths is not None and params.mels is not None:
-        from dfdetect.audio.log_mel import mel_video
+        from dfdetect.audio.mels import mel_video
         from dfdetect.faces.mouth_crops import crop_mouths
 
         mouths = _rows(crop_mouths(video, faces, params.mouths))

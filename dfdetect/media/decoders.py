@@ -1,30 +1,31 @@
-"""Two decoders behind one interface: FFmpeg in this process (PyAV), and OpenCV for files of which PyAV reads nothing.
-A third reads a folder of frames.
-
-PyAV and OpenCV decode a 1080p clip in the same time (measured: 1.3 s and 1.4 s a thread for 10 s of H.264); PyAV comes
-first because it hands out timestamps, the display matrix and damaged packets.
+"""Decoders behind one interface: FFmpeg in this process (PyAV), FFmpeg's own program for files of which PyAV reads
+nothing, and one for a folder of frames.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import av.error
-import cv2
-from av.stream import Disposition
+from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideDataType
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from dfdetect.errors import MediaError
-from dfdetect.media.containers import open_container
-from dfdetect.media.frames import DecodedPicture, Frame, RgbPicture
-from dfdetect.media.image import is_image, read_image
+from dfdetect.media.containers import FinalMediaError, opened, opened_by_program
+from dfdetect.media.frames import UPRIGHT, DecodedPicture, Frame, Orientation, RgbPicture
+from dfdetect.media.image import is_image, read_image_with
+from dfdetect.media.tracks import ENCRYPTED, Clock, is_encrypted, read_packets, video_stream
 
-MAX_PIXELS = 50_000_000
+MAX_PIXELS = 65_000_000  # photos of phones have 50 or 64 million, 8K video has 33 million
 MAX_FRAMES = 100_000
 # Fewer decoded frames than this share of those declared is a truncated file.
 WHOLE_SHARE = 0.9
@@ -53,6 +54,11 @@ class Decoded:
     status: str = "ok"
     reason: str | None = None
 
+    def read_by(self, reader: str) -> Decoded:
+        """The same, with the name of a reader that is not the usual one."""
+        note = f"read by {reader}, since the usual decoder cannot"
+        return replace(self, reason=note if self.reason is None else f"{self.reason}; {note}")
+
 
 @dataclass
 class Tally:
@@ -65,6 +71,8 @@ class Tally:
 
 class Source:
     """One file through one decoder."""
+
+    name: str
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self.path, self.limits = path, limits
@@ -119,61 +127,62 @@ class Source:
 
 
 class PyAvSource(Source):
-    """FFmpeg through PyAV."""
+    """FFmpeg in this process, through PyAV."""
+
+    name = "PyAV"
 
     def guess(self) -> int:
         """The number of stored packets: cheap to count, and nearly always the number of frames."""
         with opened(self.path) as container:
             stream = video_stream(container)
             self.declared = declared_frames(stream)
-            self.fps = frame_rate(stream)
             self.duration_s = track_duration_s(container, stream)
             self.check(stream.codec_context.width, stream.codec_context.height)
             count = 0
-            try:
-                for packet in container.demux(stream):
-                    count += packet.size > 0 and not packet.is_discard
-                    self.check(0, 0, count)
-            except av.error.FFmpegError:
-                pass  # the rest of the file cannot be read; what can is counted
+            for packet in read_packets(container, [stream], []):
+                count += packet.size > 0 and not packet.is_discard
+                self.check(0, 0, count)
         self.packets = count
         return count
 
     def frames(self, tally: Tally, threads: int, wanted: frozenset[int] | None) -> Iterator[Frame]:
         """See Source."""
-        with opened(self.path) as container:
+        with self._opened() as container:
             stream = video_stream(container)
             self.fps = frame_rate(stream)
             self.check(stream.codec_context.width, stream.codec_context.height)
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = threads
-            first: int | None = None
-            for frame in _decode(container, stream, tally):
+            stream.codec_context.copy_opaque = True
+            clock = Clock(stream)
+            zero_s: float | None = None
+            for frame in _decode(container, stream, tally, clock):
                 self.check(frame.width, frame.height, tally.frames + 1)
-                index, time_s = tally.frames, None
-                pts, base = frame.pts, frame.time_base
-                if pts is not None and base is not None:
-                    first = pts if first is None else first
-                    time_s = (pts - first) * base.numerator / base.denominator
-                elif self.fps:
-                    time_s = index / self.fps
+                index = tally.frames
+                time_s = index / self.fps if self.fps else None
+                if (own_s := frame.time) is not None:
+                    joined_s = clock.joined_s(frame, own_s)
+                    zero_s = joined_s if zero_s is None else zero_s
+                    time_s = joined_s - zero_s
+                if time_s is not None:
+                    time_s = max(round(time_s, 6), tally.last_time_s or 0.0)  # broken ones may still fall a little
                 tally.frames += 1
                 tally.last_time_s = time_s
                 if wanted is None or index in wanted:
-                    yield Frame(index, time_s, DecodedPicture(frame, quarter_turns(frame)))
+                    yield Frame(index, time_s, DecodedPicture(frame, orientation_of(frame, stream)))
+
+    def _opened(self) -> AbstractContextManager[InputContainer]:
+        return opened(self.path)
 
 
-def _decode(container: Any, stream: Any, tally: Tally) -> Iterator[Any]:
+def _decode(container: InputContainer, stream: VideoStream, tally: Tally, clock: Clock) -> Iterator[VideoFrame]:
     """All frames that decode; a packet that does not is passed over, as FFmpeg's own program does."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-            if packet is None:
-                return
-        except av.error.FFmpegError:
-            tally.doubtful = True
-            return
+    errors: list[str] = []
+    encrypted = is_encrypted(stream)
+    for packet in read_packets(container, [stream], errors):
+        if encrypted or (packet.is_keyframe and is_encrypted(packet)):
+            raise FinalMediaError(ENCRYPTED)
+        clock.mark(packet)
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -182,50 +191,20 @@ def _decode(container: Any, stream: Any, tally: Tally) -> Iterator[Any]:
         for frame in frames:
             tally.doubtful |= frame.is_corrupt
             yield frame
+    tally.doubtful |= bool(errors)
 
 
-class OpenCvSource(Source):
-    """FFmpeg as OpenCV brings it: another build, with its own way of opening files."""
+class ProgramSource(PyAvSource):
+    """FFmpeg's own program: newer than PyAV's FFmpeg, with more decoders; it puts the tiles of an image together."""
+
+    name = "FFmpeg's program"
 
     def guess(self) -> int:
-        """What the container declares."""
-        with self._captured(1) as capture:
-            declared = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.declared = int(declared) if 0 < declared <= self.limits.max_frames else None
-        return self.declared or 0
+        """There is no telling before the program has decoded the file."""
+        return 0
 
-    def frames(self, tally: Tally, threads: int, wanted: frozenset[int] | None) -> Iterator[Frame]:
-        """See Source."""
-        with self._captured(threads) as capture:
-            rate = capture.get(cv2.CAP_PROP_FPS)
-            self.fps = rate if 0 < rate < 1000 else None
-            start_s: float | None = None
-            while capture.grab():
-                self.check(0, 0, tally.frames + 1)
-                index, now_s = tally.frames, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-                start_s = now_s if start_s is None else start_s
-                tally.frames += 1
-                tally.last_time_s = round(now_s - start_s, 6)
-                if wanted is None or index in wanted:
-                    done, pixels = capture.retrieve()
-                    if not done:
-                        raise MediaError(f"frame {index} decodes and cannot be converted")
-                    rgb = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-                    yield Frame(index, tally.last_time_s, RgbPicture(rgb))  # type: ignore[arg-type]
-
-    @contextmanager
-    def _captured(self, threads: int) -> Iterator[cv2.VideoCapture]:
-        try:
-            capture = cv2.VideoCapture(f"file:{self.path}", cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, threads])
-        except cv2.error as error:
-            raise MediaError(f"OpenCV cannot open it: {error.err}") from None
-        try:
-            if not capture.isOpened():
-                raise MediaError("neither PyAV nor OpenCV can open it")
-            self.check(int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
-            yield capture
-        finally:
-            capture.release()
+    def _opened(self) -> AbstractContextManager[InputContainer]:
+        return opened_by_program(self.path, max_pixels=self.limits.max_pixels)
 
 
 class FolderSource(Source):
@@ -240,9 +219,10 @@ class FolderSource(Source):
     def frames(self, tally: Tally, threads: int, wanted: frozenset[int] | None) -> Iterator[Frame]:
         """See Source. An image that cannot be read is passed over, as a damaged packet is."""
         del threads
+        self.by_pillow = 0
         for name in folder_frames(self.path):
             try:
-                pixels = read_image(self.path / name, max_pixels=self.limits.max_pixels)
+                pixels, reader = read_image_with(self.path / name, max_pixels=self.limits.max_pixels)
             except MediaError as error:
                 if error.status == "too_large":
                     raise
@@ -251,8 +231,14 @@ class FolderSource(Source):
                 continue
             index = tally.frames
             tally.frames += 1
+            self.by_pillow += reader == "Pillow"
             if wanted is None or index in wanted:
                 yield Frame(index, None, RgbPicture(pixels))
+
+    def verdict(self, tally: Tally) -> Decoded:
+        """See Source."""
+        decoded = super().verdict(tally)
+        return decoded.read_by(f"Pillow ({self.by_pillow} frames)") if self.by_pillow else decoded
 
 
 def _frame_order(name: str) -> tuple[list[str | int], str]:
@@ -277,46 +263,15 @@ def folder_frames(folder: Path) -> list[str]:
     return frames
 
 
-DECODERS: tuple[type[Source], ...] = (PyAvSource, OpenCvSource)
+DECODERS: tuple[type[Source], ...] = (PyAvSource, ProgramSource)
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """A PyAV container for reading, closed at the end.
-
-    Raises:
-        MediaError: it cannot be opened.
-    """
-    try:
-        container = open_container(path)
-    except (av.error.FFmpegError, ValueError) as error:
-        raise MediaError(f"it cannot be opened: {getattr(error, 'strerror', None) or error}") from None
-    with container:
-        yield container
-
-
-def video_stream(container: Any) -> Any:
-    """The main video track; a cover picture is none.
-
-    Raises:
-        MediaError: there is none, or no decoder for it.
-    """
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not streams:
-        raise MediaError("it has no video track")
-    best = container.streams.best("video")
-    stream = best if best in streams else streams[0]
-    if stream.codec_context is None:
-        raise MediaError("its video codec is unknown")
-    return stream
-
-
-def declared_frames(stream: Any) -> int | None:
+def declared_frames(stream: VideoStream) -> int | None:
     """The container's own count; None where it gives none."""
     return stream.frames if stream.frames > 0 else None
 
 
-def frame_rate(stream: Any) -> float | None:
+def frame_rate(stream: VideoStream) -> float | None:
     """Average frame rate (1/s); None where unknown or absurd."""
     for rate in (stream.average_rate, stream.guessed_rate):
         if rate and 0 < rate < 1000:
@@ -324,16 +279,31 @@ def frame_rate(stream: Any) -> float | None:
     return None
 
 
-def track_duration_s(container: Any, stream: Any) -> float | None:
+def track_duration_s(container: InputContainer, stream: VideoStream) -> float | None:
     """Duration of the video track (s), of the file where the track has none and is alone."""
-    if stream.duration is not None and stream.duration > 0:
+    if stream.duration is not None and stream.duration > 0 and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     if container.duration is not None and container.duration > 0 and len(container.streams) == 1:
         return container.duration / 1e6
     return None
 
 
-def quarter_turns(frame: Any) -> int:
-    """Quarter turns counterclockwise that display a frame upright, 0 to 3; 0 for a matrix that makes no sense."""
-    degrees = frame.rotation
-    return round(degrees / 90) % 4 if -360 <= degrees <= 360 else 0
+# By the quarter turns counterclockwise that display a frame upright.
+_TURNS = (UPRIGHT, Orientation(True, False, True), Orientation(False, True, True), Orientation(True, True, False))
+
+
+def orientation_of(frame: VideoFrame, stream: VideoStream) -> Orientation:
+    """What the display matrix asks of a player; of a turn between quarters, the nearest quarter."""
+    matrix = None
+    try:
+        if "png" not in stream.codec_context.name:  # PyAV would free the name of its colour profile twice, and crash
+            side_data: Any = frame.side_data  # PyAV's stubs call it a dictionary of motion vectors
+            matrix = next((bytes(data) for data in side_data if data.type == SideDataType.DISPLAYMATRIX), None)
+    except ValueError:
+        pass  # it holds a kind that PyAV does not know, such as EXIF
+    if matrix is None or len(matrix) < 20:
+        return _TURNS[round(frame.rotation / 90) % 4]
+    to_x, to_y, _, from_y_to_x, from_y_to_y = struct.unpack("=5i", matrix[:20])  # x' = a x + c y, y' = b x + d y
+    if abs(to_y) + abs(from_y_to_x) > abs(to_x) + abs(from_y_to_y):
+        return Orientation(True, from_y_to_x < 0, to_y < 0)
+    return Orientation(False, to_x < 0, from_y_to_y < 0)

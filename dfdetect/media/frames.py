@@ -7,7 +7,6 @@ decoder's planes are kept instead, at half the memory of RGB.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -29,25 +28,51 @@ _PLANAR_420 = frozenset({"yuv420p", "yuvj420p"})
 _MARGIN = 4
 
 
-class Picture(Protocol):
-    """Pixels of one frame as displayed (rotation applied)."""
+@dataclass(frozen=True)
+class Orientation:
+    """How stored pixels become displayed ones: rows and columns are swapped, then x and y run the other way.
+
+    Each of the eight ways to lay an image on its sides is one of these.
+    """
+
+    transposed: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Width and height as displayed (px)."""
-        ...
+    def rotation_deg(self) -> int:
+        """The turn in it, clockwise; 0 for a mirror image that stands upright or on its head."""
+        if self.transposed:
+            return 270 if self.flip_y else 90
+        return 180 if self.flip_x and self.flip_y else 0
 
-    def rgb(self) -> Rgb:
-        """The whole picture [shape=(H, W, 3)]."""
-        ...
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Displayed width and height of stored ones, or the other way round."""
+        return (height, width) if self.transposed else (width, height)
 
-    def patch(self, box: Box) -> Rgb:
-        """The part x0 <= x < x1, y0 <= y < y1, inside the picture [shape=(y1-y0, x1-x0, 3)]."""
-        ...
+    def upright(self, pixels: Rgb) -> Rgb:
+        """Stored pixels as displayed [shape=(H, W, 3) -> (H', W', 3)]."""
+        if self == UPRIGHT:
+            return pixels
+        turned = pixels.swapaxes(0, 1) if self.transposed else pixels
+        return np.ascontiguousarray(turned[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1])
 
-    def resized(self, box: Box, width: int, height: int) -> Rgb:
-        """A part, shrunk by area averaging or enlarged by cubic interpolation [shape=(height, width, 3)]."""
-        ...
+    def stored(self, box: Box, width: int, height: int) -> Box:
+        """A displayed box in stored pixels.
+
+        Args:
+            box: x0, y0, x1, y1 as displayed (px).
+            width, height: of the whole, as displayed (px).
+        """
+        x0, y0, x1, y1 = box
+        if self.flip_x:
+            x0, x1 = width - x1, width - x0
+        if self.flip_y:
+            y0, y1 = height - y1, height - y0
+        return (y0, x0, y1, x1) if self.transposed else (x0, y0, x1, y1)
+
+
+UPRIGHT = Orientation()
 
 
 @dataclass(frozen=True)
@@ -57,12 +82,12 @@ class Frame:
     Args:
         index: 0 is the first frame that decodes.
         time_s: s since the first frame that decodes; None where neither timestamps nor a frame rate are known.
-        picture: its pixels.
+        picture: its pixels as displayed.
     """
 
     index: int
     time_s: float | None
-    picture: Picture
+    picture: RgbPicture | DecodedPicture
 
     @property
     def width(self) -> int:
@@ -155,57 +180,40 @@ class DecodedPicture:
 
     Args:
         frame: from PyAV.
-        turns: quarter turns counterclockwise that display it upright, 0 to 3.
+        orientation: what displays it upright.
     """
 
-    def __init__(self, frame: VideoFrame, turns: int) -> None:
-        self._frame, self._turns = frame, turns % 4
+    def __init__(self, frame: VideoFrame, orientation: Orientation) -> None:
+        self._frame, self._orientation = frame, orientation
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height as displayed (px)."""
-        width, height = self._frame.width, self._frame.height
-        return (height, width) if self._turns % 2 else (width, height)
+        return self._orientation.size(self._frame.width, self._frame.height)
 
     def rgb(self) -> Rgb:
         """The whole picture."""
-        return self._upright(self._convert((0, 0, self._frame.width, self._frame.height)))
+        return self._orientation.upright(self._convert((0, 0, self._frame.width, self._frame.height)))
 
     def patch(self, box: Box) -> Rgb:
         """A part, cut from the planes before conversion where the format allows it."""
-        return self._upright(self._convert(self._stored(box)))
+        return self._orientation.upright(self._convert(self._orientation.stored(box, *self.size)))
 
     def resized(self, box: Box, width: int, height: int) -> Rgb:
         """A part at another size; cut, converted and resized in one step where the format and the box allow it."""
-        stored = self._stored(box)
+        stored = self._orientation.stored(box, *self.size)
         if not self._cuttable() or any(corner % 2 for corner in stored):
             return _resize(self.patch(box), width, height)
-        if self._turns % 2:
-            width, height = height, width
+        width, height = self._orientation.size(width, height)
         whole = stored == (0, 0, self._frame.width, self._frame.height)
         part = self._frame if whole else _cut(self._frame, stored)
         shrinks = width < part.width or height < part.height
-        return self._upright(_reformat(part, _SHRINK if shrinks else _ENLARGE, width, height))
+        return self._orientation.upright(_reformat(part, _SHRINK if shrinks else _ENLARGE, width, height))
 
     def _cuttable(self) -> bool:
         frame = self._frame
         even = frame.width % 2 == 0 and frame.height % 2 == 0
         return frame.format.name in _PLANAR_420 and even and frame.planes[0].line_size > 0
-
-    def _upright(self, pixels: Rgb) -> Rgb:
-        return np.ascontiguousarray(np.rot90(pixels, self._turns)) if self._turns else pixels
-
-    def _stored(self, box: Box) -> Box:
-        """A box of the displayed picture in the stored one."""
-        x0, y0, x1, y1 = box
-        width, height = self._frame.width, self._frame.height
-        if self._turns == 1:
-            return width - y1, x0, width - y0, x1
-        if self._turns == 2:
-            return width - x1, height - y1, width - x0, height - y0
-        if self._turns == 3:
-            return y0, height - x1, y1, height - x0
-        return box
 
     def _convert(self, box: Box) -> Rgb:
         frame = self._frame

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import av
+import av.error
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from PIL import Image, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from dfdetect.errors import MediaError
+from dfdetect.media.frames import UPRIGHT, Orientation, Rgb
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
-Rgb = NDArray[np.uint8]
-
-_ORIENTATION_TAG = 0x0112
-# EXIF orientation -> degrees clockwise that display the image upright (mirrored kinds turn likewise).
-_ORIENTATION_DEG = {1: 0, 2: 0, 3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}
+# EXIF orientation -> how its pixels are laid out for display.
+_ORIENTATIONS = {tag: Orientation(tag >= 5, tag in (2, 3, 6, 7), tag in (3, 4, 7, 8)) for tag in range(1, 9)}
 
 _HASH_SIDE = 8
 _DCT_SIDE = 32
@@ -41,20 +43,21 @@ def image_size(path: Path) -> tuple[int, int, int]:
         MediaError: it is no image that can be read.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                width, height = image.size
-                # Pillow would decode a whole PNG to look for tags behind the pixels.
-                tags = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
-                rotation_deg = _ORIENTATION_DEG.get(tags.get(_ORIENTATION_TAG, 1), 0)
+        with _quiet_pillow(), Image.open(path) as image:
+            # Pillow would decode a whole PNG to look for tags behind the pixels.
+            tags = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+            orientation = _ORIENTATIONS.get(tags.get(ExifTags.Base.Orientation, 1), UPRIGHT)
+            # Of TIFF alone, Pillow tells the displayed size.
+            size = image.size if image.format == "TIFF" else orientation.size(*image.size)
+            return *size, orientation.rotation_deg
     except Image.DecompressionBombError as error:
         raise MediaError(str(error), "too_large") from None
-    except UnidentifiedImageError:
-        raise MediaError("it is no image, though its name says so") from None
     except (OSError, SyntaxError, ValueError) as error:
+        if path.is_file() and _ends_early(path.read_bytes(), None):
+            raise MediaError("the image ends early", "truncated") from None
+        if isinstance(error, UnidentifiedImageError):
+            raise MediaError("it is no image, though its name says so") from None
         raise MediaError(f"it cannot be read as an image: {error}") from None
-    return (height, width, rotation_deg) if rotation_deg in (90, 270) else (width, height, rotation_deg)
 
 
 def read_image(path: Path, *, max_pixels: int) -> Rgb:
@@ -65,24 +68,82 @@ def read_image(path: Path, *, max_pixels: int) -> Rgb:
     Raises:
         MediaError: it is no image (unreadable), ends early (truncated) or is too large (too_large).
     """
+    return read_image_with(path, max_pixels=max_pixels)[0]
+
+
+def read_image_with(path: Path, *, max_pixels: int) -> tuple[Rgb, str]:
+    """`read_image`, and the library that read it: OpenCV, or Pillow where OpenCV cannot."""
     width, height, _ = image_size(path)
     if width * height > max_pixels:
         raise MediaError(f"{width}x{height} px is more than max_pixels = {max_pixels}", "too_large")
     data = path.read_bytes()
-    if _ends_early(data):
+    # OpenCV leaves AVIF as it is stored.
+    pixels: Any = None if data[4:8] == b"ftyp" else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if _ends_early(data, pixels):
         raise MediaError("the image ends early", "truncated")
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    if pixels is None:
-        raise MediaError("it cannot be decoded as an image")
-    return np.asarray(pixels, np.uint8)
+    if pixels is not None:
+        return np.asarray(pixels, np.uint8), "OpenCV"
+    try:
+        with _quiet_pillow(), Image.open(path) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"), np.uint8), "Pillow"
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        if "truncated" in str(error):
+            raise MediaError("the image ends early", "truncated") from None
+        raise MediaError(f"it cannot be decoded as an image: {error}") from None
 
 
-def _ends_early(data: bytes) -> bool:
-    """JPEG and PNG say where they end; decoders fill a missing rest with grey and stay silent."""
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """Pillow warns of large images; max_pixels is what refuses them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _ends_early(data: bytes, pixels: Rgb | None) -> bool:
+    """Is the image cut, whatever lies behind it? Decoders fill a missing rest with grey and stay silent.
+
+    Args:
+        data: the file.
+        pixels: as OpenCV decodes it; None if it does not.
+    """
     if data.startswith(b"\xff\xd8"):
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+        return _jpeg_ends_early(data, pixels)
     if data.startswith(b"\x89PNG"):
-        return data.rfind(b"IEND") < 0
+        at, kind = 8, b""
+        while kind != b"IEND" and kind.isalpha() | (at == 8):  # what follows a cut chunk has no name of letters
+            size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+            at += 12 + size
+        return kind != b"IEND"
+    if data.startswith(b"RIFF"):
+        return len(data) < 8 + int.from_bytes(data[4:8], "little")
+    if data.startswith((b"II*\0", b"MM\0*")):
+        return len(data) <= int.from_bytes(data[4:8], "little" if data.startswith(b"II") else "big")
+    return False
+
+
+def _jpeg_ends_early(data: bytes, pixels: Rgb | None) -> bool:
+    """No end after the first scan; or, where what follows may hide it, FFmpeg's decoder misses some of the scans."""
+    at, frame = 2, 0  # of the first scan, and its frame's kind: 0xc2 is progressive
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] not in (b"\xda", b""):
+        frame = data[at + 1] if 0xC0 <= data[at + 1] <= 0xC3 else frame
+        padded = data[at + 1] == 0xFF
+        at += 1 if padded else 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+    end = data.find(b"\xff\xd9", at)
+    if end < 0 or data.find(b"\xff\xd8", at, end) >= 0:  # or another image begins
+        return True
+    # What libjpeg puts where data are missing; an orientation moves it to any of the corners.
+    grey = pixels is not None and (pixels[[0, 0, -1, -1], [0, -1, 0, -1]] == 128).all(axis=1).any()
+    if frame != 0xC2 and not grey and not data[end + 2 :].strip(b"\0"):
+        return False
+    decoder = av.CodecContext.create("mjpeg", "r")
+    decoder.options = {"err_detect": "explode"}
+    try:
+        decoder.decode(av.Packet(data[: end + 2]))
+    except av.error.InvalidDataError:
+        return True
+    except av.error.FFmpegError:  # a kind of JPEG that it does not know
+        return False
     return False
 
 
@@ -166,12 +227,3 @@ def phash(image: Rgb) -> int:
     coefficients = (_COSINES @ small @ _COSINES.T).ravel()  # (64,)
     above = 2 * coefficients > sum(np.sort(coefficients)[31:33].tolist())
     return int.from_bytes(np.packbits(above).tobytes(), "big")
-
-
-def hamming(a: ArrayLike, b: ArrayLike) -> NDArray[np.uint8]:
-    """Bits in which hashes differ, 0 to 64; the arguments broadcast.
-
-    Args:
-        a, b: 64-bit hashes.
-    """
-    return np.bitwise_count(np.asarray(a, np.uint64) ^ np.asarray(b, np.uint64))

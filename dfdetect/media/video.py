@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import av.error
+from av.container import InputContainer
 
 from dfdetect.errors import MediaError
+from dfdetect.media.containers import FinalMediaError, check_file, opened, opened_by_program
 from dfdetect.media.decoders import (
     DECODERS,
+    MAX_PIXELS,
     Decoded,
     FolderSource,
     Limits,
@@ -28,13 +30,12 @@ from dfdetect.media.decoders import (
     declared_frames,
     folder_frames,
     frame_rate,
-    opened,
-    quarter_turns,
+    orientation_of,
     track_duration_s,
-    video_stream,
 )
-from dfdetect.media.frames import Frame, RgbPicture
-from dfdetect.media.image import image_size, is_image, read_image
+from dfdetect.media.frames import UPRIGHT, Frame, RgbPicture
+from dfdetect.media.image import image_size, is_image, read_image_with
+from dfdetect.media.tracks import Tracks, find_start, video_stream
 
 __all__ = [
     "Decoded",
@@ -49,9 +50,7 @@ __all__ = [
     "sample_frames",
 ]
 
-# A probe gives up on seeing a frame after this many packets.
-_PROBE_PACKETS = 100
-
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -91,45 +90,55 @@ def probe(path: Path) -> VideoInfo:
     """What a video or image file says of itself, or a folder of frames; no more than the first frame is decoded.
 
     Args:
-        path: of the file or folder. A folder is as large as its first image, and has neither times nor sound.
+        path: of the file or folder. A folder is as large as its first image, and has neither times nor audio.
     Raises:
-        MediaError: it is missing, empty, no media, or has no video track.
+        MediaError: it is missing, empty, encrypted, no media, or has no video track.
     """
     if os.path.isdir(path):
-        return _probe_folder(path)
-    _check_file(path)
-    if is_image(path):
-        width, height, rotation_deg = image_size(path)
-        return VideoInfo(None, None, width, height, rotation_deg, 1, False, None)
+        names = folder_frames(path)
+        width, height, rotation_deg = image_size(path / names[0])
+        return VideoInfo(None, None, width, height, rotation_deg, len(names), False, None)
+    check_file(path)
+    readers = [_probe_image, _probe_with_pyav, _probe_with_program]
+    return _first_success(readers if is_image(path) else readers[1:], lambda read: read(path))
+
+
+def _probe_image(path: Path) -> VideoInfo:
+    width, height, rotation_deg = image_size(path)
+    return VideoInfo(None, None, width, height, rotation_deg, 1, False, None)
+
+
+def _probe_with_pyav(path: Path) -> VideoInfo:
     with opened(path) as container:
-        stream = video_stream(container)
-        sound = container.streams.best("audio")
-        duration_s = track_duration_s(container, stream)
-        if duration_s is None and container.duration is not None and container.duration > 0:
-            duration_s = container.duration / 1e6
-        frame = _first_frame(container, stream)
-        turns = 0 if frame is None else quarter_turns(frame)
-        size = (stream.codec_context.width, stream.codec_context.height)
-        if min(size) <= 0:
-            raise MediaError("its video track gives no frame size")
-        start_s = _start_s(stream) if frame is None or frame.time is None else frame.time
-        sound_s = None if sound is None else _start_s(sound)
-        return VideoInfo(
-            duration_s=duration_s,
-            fps=frame_rate(stream),
-            width=size[turns % 2],
-            height=size[1 - turns % 2],
-            rotation_deg=-90 * turns % 360,
-            declared_frames=declared_frames(stream),
-            has_audio=sound is not None,
-            audio_start_s=None if sound_s is None or start_s is None else round(sound_s - start_s, 6),
-        )
+        return _probe(container, find_start(container))
 
 
-def _probe_folder(path: Path) -> VideoInfo:
-    names = folder_frames(path)
-    width, height, rotation_deg = image_size(path / names[0])
-    return VideoInfo(None, None, width, height, rotation_deg, len(names), False, None)
+def _probe_with_program(path: Path) -> VideoInfo:
+    with opened(path) as container:
+        tracks = find_start(container)
+    with opened_by_program(path, max_pixels=MAX_PIXELS) as container:
+        return _probe(container, tracks)
+
+
+def _probe(container: InputContainer, tracks: Tracks) -> VideoInfo:
+    stream = video_stream(container)
+    duration_s = track_duration_s(container, stream)
+    if duration_s is None and container.duration is not None and container.duration > 0:
+        duration_s = container.duration / 1e6
+    orientation = UPRIGHT if tracks.frame is None else orientation_of(tracks.frame, stream)
+    width, height = orientation.size(stream.codec_context.width, stream.codec_context.height)
+    if min(width, height) <= 0:
+        raise MediaError("its video track gives no frame size")
+    return VideoInfo(
+        duration_s=duration_s,
+        fps=frame_rate(stream),
+        width=width,
+        height=height,
+        rotation_deg=orientation.rotation_deg,
+        declared_frames=declared_frames(stream),
+        has_audio=tracks.has_audio,
+        audio_start_s=tracks.audio_s,
+    )
 
 
 def centres(total: int, count: int) -> list[int]:
@@ -211,19 +220,33 @@ def _with_decoders(
     consume: Callable[[Iterator[Frame]], T],
     decode: Callable[[Source], tuple[T, Decoded]],
 ) -> tuple[T, Decoded]:
-    """An image file is read at once; a video by the first decoder that reads anything of it; a folder by its images."""
+    """A folder is read by its images; a file by the first decoder that reads anything of it, which is named if it is
+    not the usual one."""
     if os.path.isdir(path):
         return decode(FolderSource(path, limits))
-    _check_file(path)
-    if is_image(path):
-        pixels = read_image(path, max_pixels=limits.max_pixels)
-        return consume(iter([Frame(0, 0.0, RgbPicture(pixels))])), Decoded(1)
+    check_file(path)
+
+    def read(decoder: type[Source] | None) -> tuple[T, Decoded]:
+        if decoder is not None:
+            result, decoded = decode(decoder(path, limits))
+            return result, decoded if decoder is usual else decoded.read_by(decoder.name)
+        pixels, reader = read_image_with(path, max_pixels=limits.max_pixels)
+        result = consume(iter([Frame(0, 0.0, RgbPicture(pixels))]))
+        return result, Decoded(1) if reader == "OpenCV" else Decoded(1).read_by(reader)
+
+    decoders = [None, *DECODERS] if is_image(path) else list(DECODERS)
+    usual = decoders[0]
+    return _first_success(decoders, read)
+
+
+def _first_success(readers: Iterable[R], read: Callable[[R], T]) -> T:
+    """What the first reader gives that can read the file; the first one's error if none can, or a limit's at once."""
     trouble: MediaError | None = None
-    for decoder in DECODERS:
+    for reader in readers:
         try:
-            return decode(decoder(path, limits))
+            return read(reader)
         except MediaError as error:
-            if error.status != "unreadable":
+            if error.status != "unreadable" or isinstance(error, FinalMediaError):
                 raise
             trouble = trouble or error
     raise trouble or MediaError("there is no decoder")
@@ -276,36 +299,3 @@ def _nearest(frames: Iterable[Frame], times_s: Sequence[float]) -> list[Frame]:
     if before is not None:
         chosen += [before] * (len(times_s) - len(chosen))
     return chosen
-
-
-def _check_file(path: Path) -> None:
-    try:
-        if not path.is_file():
-            raise MediaError("the file is missing" if not path.exists() else "it is no file")
-        if path.stat().st_size == 0:
-            raise MediaError("the file is empty")
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise MediaError(f"the file cannot be read: {error.strerror}") from None
-
-
-def _first_frame(container: Any, stream: Any) -> Any:
-    """The first frame that decodes; None where none does soon."""
-    try:
-        for count, packet in enumerate(container.demux(stream)):
-            try:
-                frames = packet.decode()
-            except av.error.FFmpegError:
-                frames = []
-            if frames:
-                return frames[0]
-            if count >= _PROBE_PACKETS:
-                return None
-    except av.error.FFmpegError:
-        return None
-    return None
-
-
-def _start_s(stream: Any) -> float | None:
-    return None if stream.start_time is None else float(stream.start_time * stream.time_base)

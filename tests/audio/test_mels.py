@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dfdetect.audio.log_mel import mel_video, summarise
+from dfdetect.audio.log_mel import log_mel
+from dfdetect.audio.mels import mel_video, summarise
 from dfdetect.config.params import MelsParams, RuntimeParams
 from dfdetect.io.schemas import MELS, VIDEOS
 from dfdetect.io.tables import Shards, from_rows, read_json, write_table
-from dfdetect.media.audio import decode_audio, log_mel
+from dfdetect.media.audio import decode_audio
 from dfdetect.runtime.video_stage import Video, run_room
 from stages.mels import ROOM
 from tests.sound_files import tone, write_sound
@@ -67,7 +68,7 @@ def test_a_silent_track_is_not_a_missing_one(tmp_path: Path) -> None:
     assert row_of(path, MelsParams(silent_dbfs=-90))["status"] == "ok"
 
 
-@pytest.mark.parametrize(("content", "reason"), [(b"", "the file is empty"), (b"no media", "does not open: ")])
+@pytest.mark.parametrize(("content", "reason"), [(b"", "the file is empty"), (b"no media", "it cannot be opened: ")])
 def test_what_cannot_be_read_has_a_reason_and_no_spectrogram(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
@@ -89,7 +90,7 @@ def test_an_image_has_no_audio(tmp_path: Path) -> None:
 
 def test_a_folder_of_frames_has_no_audio(tmp_path: Path) -> None:
     row = row_of(tmp_path)
-    assert (row["status"], row["reason"]) == ("no_audio", "a folder of frames has no sound")
+    assert (row["status"], row["reason"]) == ("no_audio", "a folder of frames has no audio")
 
 
 def test_metrics_count_sound_and_leave_out_the_rest(tmp_path: Path) -> None:

@@ -7,14 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
+from dfdetect.config.params import FacesParams
 from dfdetect.errors import MediaError
-from dfdetect.media.image import decode, decode_grey, encode, hamming, image_size, is_image, phash, read_image
+from dfdetect.media.decoders import ProgramSource
+from dfdetect.media.image import decode, decode_grey, encode, image_size, is_image, phash, read_image, read_image_with
+from dfdetect.media.video import probe, sample_frames
 from tests.drawn_faces import drawn_face
 from tests.media.video_files import numbered
+
+CASES = Path(__file__).parents[2].parent / "shared" / "cases" / "images"
+needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="../shared/cases, the odd inputs, are not here")
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +146,9 @@ def test_hashes_of_the_same_face_are_near_and_of_others_far(face: np.ndarray) ->
     noisy = np.clip(face + rng.normal(0, 6, face.shape), 0, 255).astype(np.uint8)
     small = np.asarray(Image.fromarray(face).resize((160, 160), Image.Resampling.LANCZOS))
     near = [phash(decode(encode(face, quality=40))), phash(noisy), phash(small), phash(np.clip(face, 0, 235) + 20)]
-    assert hamming(phash(face), near).max() <= 8
+    assert max((phash(face) ^ other).bit_count() for other in near) <= 8
     others = [phash(drawn_face(seed, size=317).image) for seed in range(4, 24)]
-    assert np.median(hamming(phash(face), others)) >= 14  # some drawn faces are alike
+    assert np.median([(phash(face) ^ other).bit_count() for other in others]) >= 14  # some drawn faces are alike
 
 
 def test_hash_does_not_hang_on_flat_pictures() -> None:
@@ -152,11 +156,148 @@ def test_hash_does_not_hang_on_flat_pictures() -> None:
         assert phash(np.full((40, 40, 3), value, np.uint8)) == 0
 
 
-@settings(max_examples=50)
-@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=20), st.integers(0, 2**64 - 1))
-def test_hamming_counts_differing_bits(hashes: list[int], other: int) -> None:
-    found = hamming(np.array(hashes, np.uint64), np.uint64(other))
-    assert found.tolist() == [(value ^ other).bit_count() for value in hashes]
-    matrix = hamming(np.array(hashes, np.uint64)[:, None], np.array(hashes, np.uint64)[None])
-    assert np.array_equal(matrix, matrix.T)
-    assert not matrix.diagonal().any()
+def behind(kind: str, image: bytes) -> bytes:
+    """What is found behind images: archives, videos, text, other images, padding."""
+    random = np.random.default_rng(0)
+    if kind == "zip":
+        return b"PK\3\4" + random.bytes(3000) + b"\xff\xda" + random.bytes(3000) + b"PK\5\6" + bytes(18)
+    if kind == "video":
+        return b"\0\0\0\x18ftypmp42" + random.bytes(100_000)
+    return {"text": b"hello " * 9000, "image": image, "end": b"\xff\xd9", "zeros": bytes(5000), "nothing": b""}[kind]
+
+
+KINDS = {
+    "baseline": {"format": "JPEG", "quality": 90},
+    "progressive": {"format": "JPEG", "quality": 90, "progressive": True},
+    "restarts": {"format": "JPEG", "quality": 90, "restart_marker_rows": 1},
+    "png": {"format": "PNG"},
+    "webp": {"format": "WEBP", "quality": 90},
+    "bmp": {"format": "BMP"},
+    "tiff": {"format": "TIFF"},
+}
+
+
+@pytest.mark.parametrize("tail", ["nothing", "zip", "video", "text", "image", "zeros"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_whole_image_is_read_whatever_lies_behind(
+    tmp_path: Path, face: np.ndarray, kind: str, tail: str, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = io.BytesIO()
+    Image.fromarray(face).save(stored, **KINDS[kind], **({} if kind == "bmp" else {"exif": exif}))
+    path = tmp_path / "x.jpg"
+    path.write_bytes(stored.getvalue() + behind(tail, stored.getvalue()))
+    image = read_image(path, max_pixels=10**6)
+    upright = face if orientation == 1 or kind == "bmp" else np.rot90(face, -1)
+    assert np.abs(image.astype(int) - upright).mean() < 6
+
+
+@pytest.mark.parametrize("tail", ["nothing", "zip", "video", "text", "image", "end", "zeros"])
+@pytest.mark.parametrize("share", [0.35, 0.6, 0.93])
+@pytest.mark.parametrize("kind", ["baseline", "progressive", "restarts", "png"])
+def test_a_cut_image_is_truncated_whatever_lies_behind(
+    tmp_path: Path, face: np.ndarray, kind: str, share: float, tail: str
+) -> None:
+    stored = io.BytesIO()
+    Image.fromarray(face).save(stored, **KINDS[kind])
+    data = stored.getvalue()
+    path = tmp_path / "x.jpg"
+    path.write_bytes(data[: int(len(data) * share)] + behind(tail, data))
+    with pytest.raises(MediaError, match="ends early") as caught:
+        read_image(path, max_pixels=10**6)
+    assert caught.value.status == "truncated"
+
+
+@pytest.mark.parametrize("share", [0.35, 0.6, 0.93])
+@pytest.mark.parametrize("kind", ["webp", "bmp", "tiff", "lzw"])
+def test_other_kinds_that_are_cut_are_truncated_too(tmp_path: Path, face: np.ndarray, kind: str, share: float) -> None:
+    stored = io.BytesIO()
+    Image.fromarray(face).save(stored, **KINDS.get(kind, {"format": "TIFF", "compression": "tiff_lzw"}))
+    path = tmp_path / "x.png"
+    path.write_bytes(stored.getvalue()[: int(len(stored.getvalue()) * share)])
+    with pytest.raises(MediaError) as caught:
+        sample_frames(path, 1)
+    assert caught.value.status == "truncated"
+
+
+def test_a_thumbnail_within_a_cut_image_is_not_its_end(tmp_path: Path, face: np.ndarray) -> None:
+    small, stored = io.BytesIO(), io.BytesIO()
+    Image.fromarray(face).resize((64, 64)).save(small, format="JPEG")
+    Image.fromarray(face).save(stored, format="JPEG")
+    data = stored.getvalue()
+    thumbnail = b"\xff\xe1" + (2 + len(small.getvalue())).to_bytes(2, "big") + small.getvalue()
+    path = tmp_path / "x.jpg"
+    path.write_bytes(data[:2] + thumbnail + data[2:])
+    assert read_image(path, max_pixels=10**6).shape == face.shape
+    path.write_bytes((data[:2] + thumbnail + data[2:])[:-200])
+    with pytest.raises(MediaError, match="ends early"):
+        read_image(path, max_pixels=10**6)
+
+
+def test_grey_corners_are_no_sign_of_damage(tmp_path: Path) -> None:
+    path = tmp_path / "x.jpg"
+    path.write_bytes(encode(np.full((64, 64, 3), 128, np.uint8)))
+    assert (read_image(path, max_pixels=10**6) == 128).all()
+
+
+def test_pillow_and_ffmpeg_read_what_opencv_refuses_and_are_named(
+    tmp_path: Path, face: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(encode(face, kind="png"))
+    assert read_image_with(path, max_pixels=10**6)[1] == "OpenCV"
+    assert sample_frames(path, 1).decoded.reason is None
+
+    def by(name: str) -> str | None:
+        sample = sample_frames(path, 1)
+        assert np.abs(sample.frames[0].rgb.astype(int) - face).mean() < 1
+        assert sample.decoded.status == "ok"
+        assert name in str(sample.decoded.reason)
+        return sample.decoded.reason
+
+    monkeypatch.setattr("cv2.imdecode", lambda *_: None)
+    assert by("Pillow") == "read by Pillow, since the usual decoder cannot"
+
+    def refuse(*_: object) -> None:
+        raise OSError("broken data stream")
+
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", refuse)
+    by("PyAV")
+    monkeypatch.setattr("dfdetect.media.video.DECODERS", (ProgramSource,))
+    by("FFmpeg's program")
+    monkeypatch.setattr("dfdetect.media.video.DECODERS", ())
+    with pytest.raises(MediaError, match="broken data stream"):
+        sample_frames(path, 1)  # what no reader reads has the first one's reason
+
+
+def test_a_damaged_png_is_read_by_another_library(tmp_path: Path, face: np.ndarray) -> None:
+    data = bytearray(encode(face, kind="png"))
+    at = data.index(b"IDAT") + 4 + int.from_bytes(data[data.index(b"IDAT") - 4 : data.index(b"IDAT")], "big")
+    data[at : at + 4] = b"\0\0\0\0"  # a checksum
+    path = tmp_path / "x.png"
+    path.write_bytes(bytes(data))
+    sample = sample_frames(path, 1)
+    assert np.abs(sample.frames[0].rgb.astype(int) - face).mean() < 1
+
+
+def test_phones_photos_pass(tmp_path: Path) -> None:
+    path = tmp_path / "x.jpg"
+    Image.new("RGB", (8160, 6144), (90, 120, 60)).save(path, format="JPEG")
+    assert probe(path).width == 8160
+    assert sample_frames(path, 1).frames[0].width == 8160
+    assert FacesParams().max_pixels >= 9248 * 6936
+
+
+@needs_cases
+@pytest.mark.parametrize(
+    ("name", "status"), [("zip_behind.jpg", "ok"), ("motion_photo.jpg", "ok"), ("cut_at_60_percent.jpg", "truncated")]
+)
+def test_odd_images(name: str, status: str) -> None:
+    if status == "ok":
+        assert sample_frames(CASES / name, 1).frames[0].rgb.shape == (640, 640, 3)
+    else:
+        with pytest.raises(MediaError) as caught:
+            sample_frames(CASES / name, 1)
+        assert caught.value.status == status

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from dfdetect.errors import MediaError
 from dfdetect.media import video
-from dfdetect.media.decoders import OpenCvSource, Source, Tally
+from dfdetect.media.decoders import ProgramSource, PyAvSource, Source, Tally
 from dfdetect.media.frames import Frame, RgbPicture, shrunk_size
 from dfdetect.media.image import encode
 from dfdetect.media.video import Decoded, Limits, centres, frames_at_times, probe, process_frames, sample_frames
+from tests.media.flash_and_beep import write
 from tests.media.video_files import numbered, numbers, write_video
 from tests.sound_files import tone, write_sound
 
@@ -309,7 +310,7 @@ def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
 def test_the_second_decoder_reads_the_same_frames(clip: Path, tmp_path: Path) -> None:
     for path in (clip, write_video(tmp_path / "turned.mp4", [numbered(i) for i in range(30)], rotation_ccw_deg=-90)):
         first = sample_frames(path, 7)
-        frames, decoded = video._settle(OpenCvSource(path, Limits()), 7, list)
+        frames, decoded = video._settle(ProgramSource(path, Limits()), 7, list)
         assert decoded.frames == first.decoded.frames
         assert [f.index for f in frames] == [f.index for f in first.frames]
         assert [f.time_s for f in frames] == pytest.approx([f.time_s for f in first.frames], abs=1e-3)
@@ -318,11 +319,11 @@ def test_the_second_decoder_reads_the_same_frames(clip: Path, tmp_path: Path) ->
 
 
 def test_the_second_decoder_serves_when_the_first_reads_nothing(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Blind(OpenCvSource):
+    class Blind(PyAvSource):
         def frames(self, *_: object) -> Iterator[Frame]:
             return iter(())
 
-    monkeypatch.setattr(video, "DECODERS", (Blind, OpenCvSource))
+    monkeypatch.setattr(video, "DECODERS", (Blind, ProgramSource))
     assert numbers(sample_frames(clip, 9).frames) == centres(90, 9)
     monkeypatch.setattr(video, "DECODERS", (Blind, Blind))
     with pytest.raises(MediaError, match="90 are declared"):
@@ -363,3 +364,22 @@ def test_probe_of_real_files() -> None:
     late = probe(MEDIA / "faces" / "short_hamilton_clip.mp4")
     assert late.has_audio
     assert late.audio_start_s == pytest.approx(-0.844, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.avs2"])
+def test_ffmpegs_program_reads_codecs_that_pyav_lacks(tmp_path: Path, name: str) -> None:
+    """AVS2, as broadcast in China; without the program these files are unreadable."""
+    audio = {"an": None, "f": "rawvideo"} if name == "a.avs2" else {"acodec": "aac"}
+    path = write(tmp_path / name, vcodec="libxavs2", seconds=2.0, at_s=1.0, bf=0, **audio)
+    with pytest.raises(MediaError, match="codec is unknown"):
+        video._settle(PyAvSource(path, Limits()), 7, list)
+    info = probe(path)
+    assert (info.width, info.height, info.rotation_deg) == (64, 48, 0)
+    assert info.has_audio is (name == "a.mkv")
+    sample = sample_frames(path, 7)
+    assert sample.decoded == Decoded(50, "ok", "read by FFmpeg's program, since the usual decoder cannot")
+    assert [frame.index for frame in sample.frames] == centres(50, 7)
+    assert [frame.time_s for frame in sample.frames] == pytest.approx([i / 25 for i in centres(50, 7)], abs=0.001)
+    assert [frame.index for frame in frames_at_times(path, [0.0, 1.0, 1.5]).frames] == [0, 25, 37]
+    with pytest.raises(MediaError):
+        sample_frames(path, 7, limits=Limits(max_pixels=64 * 48 - 1))

@@ -28,7 +28,7 @@ BYTES_A_TASK = 64 * 1024 * 1024
 TASK_TIMEOUT_S = 60.0
 
 # Columns of videos.parquet that come from the probe; VideoInfo's attributes have the same names.
-PROBED = ("duration_s", "fps", "width", "height", "rotation_deg", "declared_frames", "has_audio")
+PROBED = ("duration_s", "fps", "width", "height", "rotation_deg", "declared_frames", "has_audio", "audio_start_s")
 Facts = dict[str, Any]
 
 
