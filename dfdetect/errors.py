@@ -65,6 +65,7 @@ def run_cli(main: Callable[[], int | None]) -> None:
 
     A reader that goes away (`| head`) ends the command without a word, with the exit code that SIGPIPE gives.
     """
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or albumentations asks a server for its newest version
     if sys.stdout is None:  # closed from the start, as `>&-` does
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # until the process ends
     try:

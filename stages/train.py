@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dfdetect.arguments import parser
 from dfdetect.errors import run_cli
-from dfdetect.runtime.threads import tune_allocator, unpin_instruction_set
+from dfdetect.runtime.threads import tune_allocator
 
 
 def main() -> None:
     """Read params.yaml, train, say where the result is."""
     parser("stages.train", __doc__).parse_args()
-    unpin_instruction_set()  # before torch is imported
     tune_allocator()
     from dfdetect.config import params
     from dfdetect.training.run import train
@@ -18,8 +17,8 @@ def main() -> None:
     metrics = train(params.load())
     if metrics is not None:
         best = metrics["best"]
-        judged = {name: best[name] for name in ("val_auc", "val_frame_auc", "val_log_prob") if name in best}
-        figures = ", ".join(f"{name} {value:.4f}" for name, value in judged.items())
+        shown = [name for name in ("val_auc", "val_frame_auc", "val_acc", "val_log_prob") if name in best]
+        figures = ", ".join(f"{name} {best[name]:.4f}" for name in shown)
         print(f"{metrics['detector']}: best epoch {best['epoch']} of {metrics['epochs']}, {figures} -> models/detector")
 
 

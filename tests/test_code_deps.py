@@ -12,11 +12,15 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("stages", "dfdetect", "synthetic")
 # Read by all, deciding no result by themselves: params.yaml's values are what DVC compares, and neither workers nor the
-# cache change a result.
-EVERYWHERE = {
-    f"dfdetect/{name}"
-    for name in ("arguments.py", "errors.py", "config/params.py", "io/fetch.py", "io/hashes.py", "io/workspace.py")
-} | {f"dfdetect/runtime/{name}.py" for name in ("cache", "executor", "locks", "pool", "progress", "ray")}
+# cache change a result. A sentence of the model card is no reason to train again.
+EVERYWHERE = (
+    {
+        f"dfdetect/{name}"
+        for name in ("arguments.py", "errors.py", "config/params.py", "io/fetch.py", "io/hashes.py", "io/workspace.py")
+    }
+    | {"dfdetect/reporting/model_card.py"}
+    | {f"dfdetect/runtime/{name}.py" for name in ("cache", "executor", "locks", "pool", "progress", "ray")}
+)
 # The tables' content is what other code makes of it; the data stages' rows are compared by hash anyway.
 PLUMBING = {
     "dfdetect/config/recipe.py",

@@ -7,10 +7,9 @@ from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel
 from torch import Tensor, nn
 
-from dfdetect.detectors.settings import HALF
+from dfdetect.detectors.settings import HALF, DetectorSettings
 
 Batch = dict[str, Tensor]
 """What a detector reads, by key:
@@ -47,7 +46,7 @@ class Detector(nn.Module, ABC):
     channels_last: ClassVar[bool] = True
     backbone_prefixes: ClassVar[tuple[str, ...]] = ("backbone.",)
 
-    def __init__(self, settings: BaseModel, *, image_size: int) -> None:
+    def __init__(self, settings: DetectorSettings, *, image_size: int) -> None:
         super().__init__()
         self.settings = settings
         self.image_size = image_size

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from dfdetect.detectors import settings as shared
+from dfdetect.detectors.settings import DetectorSettings
 from dfdetect.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ _DECORATOR = re.compile(r'^@register\(\s*"(\w+)",\s*(\w+)', re.MULTILINE)
 
 class _Entry(NamedTuple):
     detector: Callable[[Any], Detector]
-    settings: type[BaseModel]
+    settings: type[DetectorSettings]
 
 
 _ENTRIES: dict[str, _Entry] = {}
 Class = TypeVar("Class", bound="type[Detector]")
 
 
-def register(name: str, settings: type[BaseModel]) -> Callable[[Class], Class]:
+def register(name: str, settings: type[DetectorSettings]) -> Callable[[Class], Class]:
     """Class decorator: make a detector known under its module's name.
 
     Args:
@@ -72,7 +73,7 @@ def _entry(name: str) -> _Entry:
     return _ENTRIES[name]
 
 
-def settings_class(name: str) -> type[BaseModel]:
+def settings_class(name: str) -> type[DetectorSettings]:
     """The pydantic class of `detectors.<name>`. The detector is imported only if the class is not in settings.py.
 
     Raises:
@@ -82,7 +83,7 @@ def settings_class(name: str) -> type[BaseModel]:
     return found or _entry(name).settings
 
 
-def check_settings(name: str, settings: Mapping[str, Any] | BaseModel, section: str = "") -> BaseModel:
+def check_settings(name: str, settings: Mapping[str, Any] | DetectorSettings, section: str = "") -> DetectorSettings:
     """Validate one entry of `detectors:`.
 
     Args:
@@ -95,7 +96,7 @@ def check_settings(name: str, settings: Mapping[str, Any] | BaseModel, section: 
     wanted = settings_class(name)
     if isinstance(settings, wanted):
         return settings
-    values = settings.model_dump() if isinstance(settings, BaseModel) else dict(settings)
+    values = settings.model_dump() if isinstance(settings, DetectorSettings) else dict(settings)
     try:
         return wanted.model_validate(values)
     except ValidationError as error:
@@ -108,7 +109,7 @@ def check_settings(name: str, settings: Mapping[str, Any] | BaseModel, section: 
         raise UserError(f"{describe(error, 'params.yaml', section, model=wanted)} Its keys are: {keys}.") from None
 
 
-def build(name: str, settings: Mapping[str, Any] | BaseModel) -> Detector:
+def build(name: str, settings: Mapping[str, Any] | DetectorSettings) -> Detector:
     """Make a detector, in training mode, on the CPU, in float32.
 
     Args:

@@ -21,6 +21,7 @@ class DetectorSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     small: ClassVar[dict[str, Any]] = {}  # the smallest sensible sizes: tests and dry runs build with these
+    reads: ClassVar[tuple[str, ...]] = ("faces",)  # the stages whose tables the detector reads
 
 
 class ImageSettings(DetectorSettings):
@@ -57,6 +58,7 @@ class AttentionNetworkSettings(ImageSettings):
 class ADDNetSettings(ImageSettings):
     """`detectors.addnet`."""
 
+    reads: ClassVar[tuple[str, ...]] = ("faces", "masks")
     drop_rate: float = Field(0.5, ge=0.0, lt=1.0)
     # After which parts the mask is applied; the paper's figure also has input and stem.
     add_positions: tuple[Position, ...] = ("block1", "block2", "block3", "middle", "block12")
@@ -94,6 +96,7 @@ class BackboneFiles(DetectorSettings):
 class AVTransformerSettings(DetectorSettings):
     """`detectors.av_transformer`. The ranges are those of the source."""
 
+    reads: ClassVar[tuple[str, ...]] = ("mouths", "mels")
     small: ClassVar[dict[str, Any]] = {
         "image_size": 64,
         "frames": 8,

@@ -1,6 +1,4 @@
-"""What the machine is asked for: one instruction set and one thread for reproducible bytes, and an allocator that suits
-the large arrays of video and training.
-"""
+"""Threads, and an allocator that suits the large arrays of video and training."""
 
 from __future__ import annotations
 
@@ -11,44 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from dfdetect.errors import UserError
-
-# Kernels picked by processor type round differently. Everything up to AVX2 is allowed, nothing beyond it, so that two
-# machines agree. Each is read when its library loads; a value that the user has set stands.
-_PINS = {
-    "ATEN_CPU_CAPABILITY": "avx2",
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
-    "MKL_CBWR": "COMPATIBLE",
-    "OPENBLAS_CORETYPE": "Haswell",
-    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
-    "OPENCV_IPP": "disabled",
-    "OPENCV_LOG_LEVEL": "ERROR",  # or it warns, once a process, that IPP is off
-}
-# Kept apart: these speed training up and its floats are not compared between processor types.
-_TRAINING = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR")
-
-
-def pin_instruction_set() -> None:
-    """Limit NumPy, OpenCV, PyTorch and MKL to AVX2 kernels. Call before they are imported."""
-    for name, value in _PINS.items():
-        os.environ.setdefault(name, value)
-    if _has_avx512():
-        os.environ.setdefault("OPENCV_CPU_DISABLE", "AVX512-SKX")  # OpenCV complains where there is none to disable
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks a server for its newest version at import
-
-
-def _has_avx512() -> bool:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return any("avx512" in line for line in file if line.startswith("flags"))
-    except OSError:
-        return False
-
-
-def unpin_instruction_set() -> None:
-    """Give PyTorch the processor's full instruction set again (training). Call before torch is imported."""
-    for name in _TRAINING:
-        if os.environ.get(name) == _PINS[name]:
-            del os.environ[name]
 
 
 def tune_allocator() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,11 +58,15 @@ class TrainData:
         return EvalSampler(video, frames_per_video=self.val_frames, batch_size=batch_size, rank=rank, world=world)
 
 
-def artifacts(inputs: frozenset[str], fakes: Fakes = "dataset") -> list[str]:
-    """The stages whose tables a detector with these inputs reads, besides splits; forging needs landmarks."""
-    if inputs & {"mouths", "mels"}:
-        return ["mouths", "mels"]
-    return ["faces", "masks"] if "mask" in inputs or fakes != "dataset" else ["faces"]
+def artifacts(reads: Sequence[str], fakes: Fakes = "dataset") -> list[str]:
+    """The stages whose tables a training reads, besides splits.
+
+    Args:
+        reads: of the detector's settings.
+        fakes: self-blended fakes need the landmarks of masks.
+    """
+    blended = ["masks"] if fakes != "dataset" and "faces" in reads and "masks" not in reads else []
+    return [*reads, *blended]
 
 
 def sequence_settings(detector: Detector, recipe: Recipe) -> SequenceSettings | None:
@@ -101,10 +105,11 @@ def open_data(
     Raises:
         UserError: an artifact is missing, no video has what the detector reads, or a class is missing.
     """
-    for name in artifacts(detector.inputs, fakes):
+    tables = artifacts(detector.settings.reads, fakes)
+    for name in tables:
         if not (folder / name).is_dir():
             raise UserError(
-                f"{detector.name} reads {' and '.join(artifacts(detector.inputs, fakes))}, and {folder / name} is "
+                f"{detector.name} reads {' and '.join(tables)}, and {folder / name} is "
                 f"not there: `dvc repro` makes it, `python -m stages.{name} --dataset {folder.name}` makes it alone."
             )
     sequence = sequence_settings(detector, recipe)
@@ -185,7 +190,7 @@ def _check_filled(index: Index, split: str, folder: Path, detector: Detector, hi
         )
     if len(index) == 0:
         reasons = ", ".join(f"{count} {reason}" for reason, count in missing_counts(index.missing).items())
-        reads = " and ".join(artifacts(detector.inputs))
+        reads = " and ".join(artifacts(detector.settings.reads))
         raise UserError(
             f"{detector.name} reads {reads}, which none of the {len(index.videos)} `{split}` videos of {folder} has "
             f"({reasons}): train another detector, or use a dataset that has them."

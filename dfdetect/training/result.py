@@ -18,7 +18,7 @@ from dfdetect.inference import saved_model as bundle
 from dfdetect.inference.scoring import Scorer, prediction_rows
 from dfdetect.io.schemas import PREDICTIONS
 from dfdetect.io.tables import from_rows, write_json
-from dfdetect.training.card import model_card
+from dfdetect.reporting.model_card import model_card
 from dfdetect.training.module import Training
 from dfdetect.training.resume import Workspace, read_checkpoint
 from dfdetect.training.setup import device_of, packages, start_weights
