@@ -6,13 +6,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := $(VENV)/.demo
 BROWSER := $(VENV)/.browser
-EXPORT := $(VENV)/.export
 AUDIT := .cache/audit
 # dvc.yaml runs `python -m stages.<stage>`: let that be the environment's Python.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help setup repro test test-fast lint format bench bench-large bench-gpu results pictures kaggle cluster lock clean \
-  demo demo-setup browser-setup demo-picture export-setup fuzz audit interruptions determinism soak
+  demo demo-setup browser-setup demo-picture fuzz audit interruptions determinism soak
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -109,16 +108,10 @@ $(BROWSER): $(DEMO) requirements/browser.txt
 demo-picture: $(BROWSER) ## photograph the web page for README; needs Chromium
 	@$(BIN)/python -m benchmarks.demo_picture
 
-export-setup: $(EXPORT) ## add what ONNX export needs to .venv
-
-$(EXPORT): $(READY) requirements/export.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/export.txt
-	@touch $(EXPORT)
-
 lock: $(READY) ## compile requirements.txt, and the extras' files, anew from requirements/
 	@$(BIN)/uv pip compile requirements/in.txt --override requirements/overrides.txt --generate-hashes --universal \
 	  --python-version 3.11 --no-header --quiet --output-file requirements.txt
-	@for extra in kaggle demo browser export audit; do $(BIN)/uv pip compile requirements/$$extra.in --constraint requirements.txt \
+	@for extra in kaggle demo browser audit; do $(BIN)/uv pip compile requirements/$$extra.in --constraint requirements.txt \
 	  --generate-hashes --universal --python-version 3.11 --no-header --quiet \
 	  --output-file requirements/$$extra.txt || exit; done
 	@$(BIN)/uv pip compile requirements/cluster.in --constraint requirements.txt --generate-hashes --universal \

@@ -20,7 +20,6 @@ FILES = (
     "requirements/kaggle.txt",
     "requirements/demo.txt",
     "requirements/browser.txt",
-    "requirements/export.txt",
 )
 TIMEOUT_S = 900
 VULNERABLE, UNKNOWN = 1, 2

@@ -4,7 +4,6 @@ only, are put in others while it is exported; the detector's own code stays as i
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -181,7 +180,7 @@ def export(model: Path, target: Path, kind: str) -> dict[str, object]:
         inputs (name and shape, batch first) and the largest difference of scores on batches of one, two and three;
         of scores beyond 1, as those of anomaly detectors, relative to them.
     Raises:
-        UserError: the detector cannot be exported so, a package is missing, or the scores differ.
+        UserError: the detector cannot be exported so, or the scores differ.
     """
     _, detector = load(model)
     examples = [detector.example_batch(size, seed=size) for size in (2, 1, 3)]
@@ -219,11 +218,6 @@ def _torchscript(scores: Scores, names: list[str], batches: list[tuple[Tensor, .
 
 def _onnx(scores: Scores, names: list[str], batches: list[tuple[Tensor, ...]], path: Path) -> list[np.ndarray]:
     """Export, load with onnxruntime, score."""
-    lacking = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
-    if lacking:
-        raise UserError(
-            f"ONNX export needs {' and '.join(lacking)}: run `make export-setup`, or use --format torchscript."
-        )
     import onnxruntime
 
     batch_axis = {name: {0: "batch"} for name in [*names, "score"]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,6 @@ from dfdetect.inference import saved_model as bundle
 from dfdetect.inference.portable import export
 from tests.evaluation.bundles import make_info, save_bundle
 
-HAS_ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
-ONNX = pytest.param("onnx", marks=pytest.mark.skipif(not HAS_ONNX, reason="an optional extra: make export-setup"))
 TABLE = Path(__file__).parents[2] / "docs" / "export.md"
 
 
@@ -36,7 +33,7 @@ def save_small(folder: Path, name: str) -> Detector:
     return detector
 
 
-@pytest.mark.parametrize("kind", ["torchscript", ONNX])
+@pytest.mark.parametrize("kind", ["torchscript", "onnx"])
 @pytest.mark.parametrize("name", registry.names())
 def test_the_file_gives_the_same_scores_at_any_batch_size(tmp_path: Path, name: str, kind: str) -> None:
     detector = save_small(tmp_path / "model", name)
@@ -76,10 +73,3 @@ def test_a_file_that_scores_otherwise_is_not_written(tmp_path: Path, monkeypatch
     with pytest.raises(UserError, match=r"differs from the original by 0\.01"):
         export(tmp_path / "model", tmp_path / "out.pt", "torchscript")
     assert not (tmp_path / "out.pt").exists()
-
-
-@pytest.mark.skipif(HAS_ONNX, reason="the packages are installed")
-def test_missing_packages_are_named(tmp_path: Path) -> None:
-    save_bundle(tmp_path / "model", "xception")
-    with pytest.raises(UserError, match=r"ONNX export needs .*onnx"):
-        export(tmp_path / "model", tmp_path / "out.onnx", "onnx")
