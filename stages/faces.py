@@ -1,4 +1,4 @@
-"""python -m stages.faces [--dataset NAME]: the subject's face in sampled frames of each video."""
+"""python -m stages.faces [--dataset NAME]: the main face in sampled frames of each video."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ ROOM = Room(
         "dfdetect/faces/detectors.py",
         "dfdetect/faces/extraction.py",
         "dfdetect/faces/identity.py",
+        "dfdetect/faces/landmarks.py",
         "dfdetect/faces/main_track.py",
         "dfdetect/faces/mtcnn.py",
+        "dfdetect/faces/networks.py",
+        "dfdetect/faces/orientation.py",
+        "dfdetect/faces/packages.py",
         "dfdetect/faces/retinaface.py",
         "dfdetect/io/pretrained.py",
         "dfdetect/media/containers.py",

@@ -1,4 +1,4 @@
-"""python -m stages.mouths [--dataset NAME]: crops of the subject's mouth at even times over each clip."""
+"""python -m stages.mouths [--dataset NAME]: crops of the main face's mouth at even times over each clip."""
 
 from __future__ import annotations
 

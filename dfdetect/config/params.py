@@ -161,7 +161,7 @@ class FacesParams(RoomParams):
     margin: float = Field(0.3, ge=0.0, le=2.0)  # border added per side, as a fraction of the face box's longer side
     score_threshold: Share = 0.9  # detections under this are ignored
     detect_long_side: int = Field(640, ge=64, le=8192)  # detection runs on a frame shrunk to this (px); never enlarged
-    min_face_ratio: float = Field(0.0625, gt=0.0, le=1.0)  # smallest face looked for: box side / frame's long side
+    min_face_ratio: float = Field(0.03125, gt=0.0, le=1.0)  # smallest face looked for: box side / frame's long side
     nms_threshold: float = Field(
         0.4, gt=0.0, lt=1.0
     )  # RetinaFace: of two boxes that overlap more, the weaker is dropped
@@ -179,7 +179,7 @@ class MasksParams(RoomParams):
     max_iterations: int = Field(
         2, ge=1, le=4
     )  # at most; the box is refitted from its own landmarks until it has settled
-    blur_ratio: float = Field(0.08, ge=0.0, le=0.5)  # sigma of the hulls' edges, in eye distances of a frontal face
+    blur_ratio: float = Field(0.0082, ge=0.0, le=0.1)  # sigma of the hulls' edges / side of the crop
     max_keypoint_error: float = Field(0.33, gt=0.0)  # landmarks off the detector's 5 points, in eye distances
     png_compression: int = Field(1, ge=0, le=9)  # zlib level of the 8-bit masks; never changes a pixel
 

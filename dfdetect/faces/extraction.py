@@ -1,22 +1,31 @@
-"""One video to its subject's crops: sample, find, follow, cut, encode."""
+"""One video to its main face's crops: sample, detect, follow, cut, encode."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from dfdetect.config.params import FacesParams
 from dfdetect.faces import identity
 from dfdetect.faces.crop import crop_box, cut_square
-from dfdetect.faces.detectors import Detections, Finder, FinderSettings, Floats, build_finder, finder_entry, iou
-from dfdetect.faces.main_track import choose_subject, find_cuts, follow
+from dfdetect.faces.detectors import (
+    Detections,
+    FaceDetector,
+    FaceDetectorSettings,
+    Floats,
+    build_face_detector,
+    face_detector_entry,
+)
+from dfdetect.faces.landmarks import turn_points
+from dfdetect.faces.main_track import Place, choose_main_face
+from dfdetect.faces.networks import exported
+from dfdetect.faces.orientation import is_upright, quarter_turns, turned
 from dfdetect.io import pretrained as weights
 from dfdetect.io.schemas import FACES
 from dfdetect.io.tables import from_rows
@@ -25,54 +34,65 @@ from dfdetect.media.image import encode, phash
 from dfdetect.media.video import Decoded, Limits, process_frames
 from dfdetect.runtime.video_stage import Result, Video
 
-# Faces of a frame that may be the subject, the largest and surest; the rest are only counted.
-MAX_CANDIDATES = 4
+# Faces of a frame that are followed, the largest and surest; the rest are only counted.
+MAX_FOLLOWED = 6
 # Coordinates are stored in steps of 1/4 px and scores of 1/1000: what processors round differently stays invisible.
 COORDINATE_STEPS, SCORE_STEPS = 4.0, 1000.0
-SAME_FACE_IOU = 0.3  # of two searches in one frame
-THUMBNAIL = (80, 45)  # px, for finding cuts
-# Of the frames that are held for one search: eight of 1080p.
-MAX_PIXELS = 8 * 1920 * 1080
+# A video with a face in no more than this share of its frames is looked at in other ways too, in every fifth of them.
+FEW_FACES, TRIAL_STEP = 0.25, 5
+MAX_TRIAL_PIXELS = 3840 * 2160  # larger frames are kept for these trials as small ones
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """The faces of one sampled frame, with crops of those that may be the subject's; the frame itself is gone.
+class View:
+    """How the frames of a video are searched.
+
+    Args:
+        turns: quarter turns clockwise beforehand.
+        long_side: frames are shrunk to this (px).
+        min_face_ratio: smallest face, as a fraction of the frame's longer side.
+    """
+
+    turns: int
+    long_side: int
+    min_face_ratio: float
+
+
+@dataclass(frozen=True)
+class FrameFaces:
+    """The faces of one sampled frame with their crops; the frame itself is gone.
 
     Args:
         index, time_s: of the frame.
-        seen: faces found in it.
-        faces: in source px; the first ones have crops.
-        squares: the crops' places (px).
+        width, height: of the frame as it was searched, turned (px).
+        seen: faces in it.
+        faces: those that are followed, in px of the turned frame.
+        squares: the crops' places (px of the turned frame).
         crops: RGB [shape=(S, S, 3) each].
-        thumbnail: of the frame.
-        shrunk: the frame as it was searched, if smaller faces were not looked for in it.
-        factor: source px a px of the shrunk frame, in x and y.
     """
 
     index: int
     time_s: float | None
+    width: int
+    height: int
     seen: int
     faces: Detections
     squares: list[Box]
     crops: list[Rgb]
-    thumbnail: Rgb
-    shrunk: Rgb | None
-    factor: Floats
 
 
 def crop_video(video: Video, faces: pa.Table | None, params: FacesParams) -> Result:
-    """The subject's face in the sampled frames of one video.
+    """The main face in the sampled frames of one video.
 
     Args:
         video: its file.
         faces: not used; faces is the first per-video stage.
         params: settings of the stage.
     Returns:
-        rows of the faces table, and the video's line of the coverage ledger.
+        rows of the faces table, and the video's row of the coverage table.
     Raises:
         MediaError: nothing decodes, or a limit is passed.
-        UserError: the finder is unknown, or its weights are nowhere.
+        UserError: the face detector is unknown, or its weights are nowhere.
     """
     del faces
     limits = Limits(max_pixels=params.max_pixels, max_frames=params.max_frames)
@@ -80,147 +100,137 @@ def crop_video(video: Video, faces: pa.Table | None, params: FacesParams) -> Res
         rows, decoded = process_frames(
             video.path, params.frames_per_video, lambda frames: [whole_frame(f, params) for f in frames], limits=limits
         )
-        return _result(video, params, decoded, rows, len(rows))
-    finder = build_finder(params.face_detector, settings_of(params))
-    candidates, decoded = process_frames(
-        video.path, params.frames_per_video, lambda frames: list(search(frames, finder, params)), limits=limits
-    )
-    cuts = find_cuts([each.thumbnail for each in candidates])
-    if len(follow([each.faces for each in candidates], cuts)) > 1:  # there may be more than one person
-        candidates = look_closer(candidates, finder, params)
-    rows = subject_rows(candidates, cuts, params)
-    return _result(video, params, decoded, rows, sum(each.seen for each in candidates))
+        return _result(video, params, decoded, rows, [])
+    detector = build_face_detector(params.face_detector, settings_of(params))
+    # Faces of twice the smallest size first: that suits nearly every video, and is a quarter of the work.
+    view = View(0, params.detect_long_side, 2 * params.min_face_ratio)
+    tried: list[View] = []
+    while view not in tried:
+        tried.append(view)
+        (found, trial), decoded = process_frames(
+            video.path,
+            params.frames_per_video,
+            lambda frames, view=view: detect_frames(frames, view, detector, params),  # type: ignore[misc]
+            limits=limits,
+        )
+        view = better_view(view, found, trial, detector, params)
+    return _result(video, params, decoded, main_face_rows(found, tried[-1].turns, params), found)
 
 
-def settings_of(params: FacesParams) -> FinderSettings:
-    """What the finder is built with."""
-    return FinderSettings(params.score_threshold, params.min_face_ratio, params.nms_threshold, params.device)
+def settings_of(params: FacesParams) -> FaceDetectorSettings:
+    """What the face detector is built with."""
+    return FaceDetectorSettings(params.score_threshold, params.nms_threshold, params.device)
 
 
 def weights_of(params: FacesParams) -> str:
-    """Hash of all weights that crops depend on; fetches what is missing.
+    """Hash of all weights that crops depend on; fetches and exports what is missing, once for all workers.
 
     Raises:
-        UserError: the finder is unknown, or its weights are nowhere.
+        UserError: the face detector is unknown, or its weights are nowhere.
     """
     if params.cropped:
         return ""
-    return weights.fingerprint(*finder_entry(params.face_detector).weights, identity.WEIGHTS)
+    names = face_detector_entry(params.face_detector)[2]
+    for name in names:
+        exported(name)
+    return weights.fingerprint(*names, identity.WEIGHTS)
 
 
-def search(frames: Iterator[Frame], finder: Finder, params: FacesParams) -> Iterator[Candidates]:
-    """Find faces in batches of frames and cut every candidate out, so that the frames need not stay in memory."""
-    for batch in batches(frames, finder.batch_size):
-        small = [frame.shrunk(params.detect_long_side) for frame in batch]
-        for frame, shrunk, found in zip(batch, small, finder.find(small), strict=True):
-            if shrunk.shape[:2] == (frame.height, frame.width):  # converted already
-                frame = Frame(frame.index, frame.time_s, RgbPicture(shrunk))
-            yield _candidates(frame, shrunk, found, params)
+def detect_frames(
+    frames: Iterator[Frame], view: View, detector: FaceDetector, params: FacesParams
+) -> tuple[list[FrameFaces], list[Frame]]:
+    """The faces of all frames, and every fifth of the frames, for trials with other views."""
+    found, trial = [], []
+    for number, frame in enumerate(frames):
+        found.append(detect_frame(turned(frame, view.turns), view, detector, params))
+        if number % TRIAL_STEP == 0:
+            too_large = frame.width * frame.height > MAX_TRIAL_PIXELS
+            trial.append(replace(frame, picture=RgbPicture(frame.shrunk(2 * view.long_side))) if too_large else frame)
+    return found, trial
 
 
-def batches(frames: Iterable[Frame], most: int) -> Iterator[list[Frame]]:
-    """Frames in lists of at most `most`, and of at most MAX_PIXELS in all unless one frame has more."""
-    batch: list[Frame] = []
-    pixels = 0
-    for frame in frames:
-        size = frame.width * frame.height
-        if batch and (len(batch) == most or pixels + size > MAX_PIXELS):
-            yield batch
-            batch, pixels = [], 0
-        batch.append(frame)
-        pixels += size
-    if batch:
-        yield batch
-
-
-def _candidates(frame: Frame, shrunk: Rgb, found: Detections, params: FacesParams) -> Candidates:
-    factor = np.array([frame.width / shrunk.shape[1], frame.height / shrunk.shape[0]], np.float32)
-    found = rounded(found.scaled(factor))
-    sides = np.sqrt(np.prod(np.maximum(found.boxes[:, 2:] - found.boxes[:, :2], 0), axis=1))
-    good = found.scores >= params.score_threshold
-    order = np.argsort(-(found.scores * sides), kind="stable")
-    kept = [int(index) for index in order if good[index]][:MAX_CANDIDATES]
-    faces = found.take(np.array(kept, np.intp))
+def detect_frame(frame: Frame, view: View, detector: FaceDetector, params: FacesParams) -> FrameFaces:
+    """The faces of one frame, and crops of those that are followed."""
+    small = frame.shrunk(view.long_side)
+    if small.shape[:2] == (frame.height, frame.width):  # converted already
+        frame = replace(frame, picture=RgbPicture(small))
+    found = detector.detect(small, min_face_px=view.min_face_ratio * max(small.shape[:2]))
+    found = rounded(found.mapped(np.array([frame.width / small.shape[1], frame.height / small.shape[0]], np.float32)))
+    faces = found.take(np.argsort(-(found.scores * found.sides), kind="stable")[:MAX_FOLLOWED])
     squares = [crop_box(box, frame.width, frame.height, margin_ratio=params.margin) for box in faces.boxes]
-    return Candidates(
-        index=frame.index,
-        time_s=frame.time_s,
-        seen=int(good.sum()),
-        faces=faces,
-        squares=squares,
-        crops=[cut_square(frame, square, params.image_size) for square in squares],
-        thumbnail=np.asarray(cv2.resize(shrunk, THUMBNAIL, interpolation=cv2.INTER_AREA), np.uint8),
-        shrunk=None if found.thorough else shrunk,
-        factor=factor,
-    )
-
-
-def look_closer(candidates: list[Candidates], finder: Finder, params: FacesParams) -> list[Candidates]:
-    """Add the smaller faces of the frames in which only large ones were looked for, without crops.
-
-    They tell who was there beside the subject, and so is not the subject elsewhere.
-    """
-    hasty = [each for each in candidates if each.shrunk is not None]
-    found = finder.find([each.shrunk for each in hasty if each.shrunk is not None], thorough=True)
-    closer = {each.index: _with_others(each, more, params) for each, more in zip(hasty, found, strict=True)}
-    return [closer.get(each.index, each) for each in candidates]
-
-
-def _with_others(known: Candidates, found: Detections, params: FacesParams) -> Candidates:
-    found = rounded(found.scaled(known.factor))
-    new = [
-        index
-        for index in range(len(found))
-        if found.scores[index] >= params.score_threshold
-        and iou(found.boxes[index], known.faces.boxes).max(initial=0) < SAME_FACE_IOU
-    ]
-    others = found.take(np.array(new, np.intp))
-    faces = Detections(
-        np.concatenate([known.faces.boxes, others.boxes]),
-        np.concatenate([known.faces.scores, others.scores]),
-        np.concatenate([known.faces.keypoints, others.keypoints]),
-    )
-    return replace(known, faces=faces, seen=known.seen + len(others), shrunk=None)
+    crops = [cut_square(frame, square, params.image_size) for square in squares]
+    return FrameFaces(frame.index, frame.time_s, frame.width, frame.height, len(found), faces, squares, crops)
 
 
 def rounded(found: Detections) -> Detections:
     """Coordinates to 1/4 px, scores to 1/1000."""
 
-    def steps(values: Floats, a_unit: float) -> Floats:
-        return np.asarray(np.round(values * a_unit) / a_unit, np.float32)
+    def steps(values: Floats, per_unit: float) -> Floats:
+        return np.asarray(np.round(values * per_unit) / per_unit, np.float32)
 
     boxes, keypoints = steps(found.boxes, COORDINATE_STEPS), steps(found.keypoints, COORDINATE_STEPS)
-    return Detections(boxes, steps(found.scores, SCORE_STEPS), keypoints, found.thorough)
+    return Detections(boxes, steps(found.scores, SCORE_STEPS), keypoints)
 
 
-def subject_rows(candidates: list[Candidates], cuts: list[bool], params: FacesParams) -> list[dict[str, Any]]:
-    """Rows of the faces table (without video_id) for the frames in which the subject is seen."""
+def better_view(
+    view: View, found: list[FrameFaces], trial: list[Frame], detector: FaceDetector, params: FacesParams
+) -> View:
+    """Another way to look at a video that shows its face better than `found`, or the same view if there is none.
+
+    Where faces are seen, they may need a turn. Where hardly any are, they may be smaller than was looked for, or turned
+    in a way that the detector does not know: the trial frames tell.
+    """
+    with_face = [each.crops[0] for each in found if each.crops]
+    turns = quarter_turns(with_face)
+    if turns or view.turns or len(with_face) > FEW_FACES * len(found):
+        return replace(view, turns=(view.turns + turns) % 4)
+    smaller = View(0, 2 * params.detect_long_side, params.min_face_ratio)
+    best, most = view, sum(bool(each.crops) for each in found[::TRIAL_STEP])
+    for other in (smaller, *(replace(view, turns=turns) for turns in (1, 2, 3))):
+        seen = [detect_frame(turned(frame, other.turns), other, detector, params).crops for frame in trial]
+        count = sum(bool(crops) and (not other.turns or is_upright(crops[0])) for crops in seen)
+        if count > most:
+            best, most = other, count
+    return best
+
+
+def main_face_rows(found: list[FrameFaces], turns: int, params: FacesParams) -> list[dict[str, Any]]:
+    """Rows of the faces table (without video_id) for the frames in which the main face is seen."""
+    looks = [[identity.looks(crop) for crop in each.crops] for each in found]
 
     @cache
-    def describe(place: tuple[int, int]) -> np.ndarray[Any, Any]:
+    def described(place: Place) -> NDArray[np.float64]:
         frame, face = place
-        square = np.array(candidates[frame].squares[face], np.float64)
-        scale = params.image_size / (square[2] - square[0])
-        keypoints = (candidates[frame].faces.keypoints[face] - square[:2]) * scale
-        return identity.describe(candidates[frame].crops[face], keypoints)
+        left, top, right, _ = found[frame].squares[face]
+        keypoints = (found[frame].faces.keypoints[face] - (left, top)) * (params.image_size / (right - left))
+        return identity.describe(found[frame].crops[face], keypoints)
 
-    def distance(a: tuple[int, int], b: tuple[int, int]) -> float:
-        cropped = all(face < len(candidates[frame].crops) for frame, face in (a, b))
-        return identity.distance(describe(a), describe(b)) if cropped else math.inf
-
-    chosen = choose_subject([each.faces for each in candidates], cuts, distance)
-    pairs = [(each, face) for each, face in zip(candidates, chosen, strict=True) if face is not None]
-    return [_row(each, face, params) for each, face in pairs if face < len(each.crops)]
+    chosen = choose_main_face(
+        [each.faces for each in found],
+        lambda a, b: identity.alike(looks[a[0]][a[1]], looks[b[0]][b[1]]),
+        lambda a, b: identity.distance(described(a), described(b)),
+    )
+    return [_row(each, face, turns, params) for each, face in zip(found, chosen, strict=True) if face is not None]
 
 
-def _row(found: Candidates, face: int, params: FacesParams) -> dict[str, Any]:
+def _row(found: FrameFaces, face: int, turns: int, params: FacesParams) -> dict[str, Any]:
+    """Coordinates are those of the frame as it is displayed; the crop alone is turned."""
+
+    def back(points: Any) -> NDArray[np.float64]:
+        return turn_points(np.asarray(points, np.float64).reshape(-1, 2), -turns, found.width, found.height)
+
+    def box_back(box: Any) -> list[float]:  # edges lie half a pixel before pixels' centres
+        corners = back(np.asarray(box, np.float64) - 0.5) + 0.5
+        return [*corners.min(0).tolist(), *corners.max(0).tolist()]
+
     return {
         "frame_index": found.index,
         "time_s": found.time_s,
-        "box": found.faces.boxes[face].tolist(),
+        "box": box_back(found.faces.boxes[face]),
         "score": float(found.faces.scores[face]),
-        "keypoints": found.faces.keypoints[face].ravel().tolist(),
-        "crop_box": [float(value) for value in found.squares[face]],
+        "keypoints": back(found.faces.keypoints[face]).ravel().tolist(),
+        "crop_box": box_back(found.squares[face]),
+        "turn_deg": 90 * turns,
         **_stored(found.crops[face], params),
     }
 
@@ -242,20 +252,24 @@ def whole_frame(frame: Frame, params: FacesParams) -> dict[str, Any]:
         "frame_index": frame.index,
         "time_s": frame.time_s,
         "crop_box": [float(value) for value in square],
+        "turn_deg": 0,
         **_stored(cut_square(frame, square, params.image_size), params),
     }
 
 
-def _result(video: Video, params: FacesParams, decoded: Decoded, rows: list[dict[str, Any]], seen: int) -> Result:
+def _result(
+    video: Video, params: FacesParams, decoded: Decoded, rows: list[dict[str, Any]], found: list[FrameFaces]
+) -> Result:
     status, reason = decoded.status, decoded.reason
     if not rows:
-        none = "no face was found"
+        smallest = params.min_face_ratio * max((max(each.width, each.height) for each in found), default=0)
+        none = f"no face was found; faces under {smallest:.0f} px (faces.min_face_ratio) are not looked for"
         status, reason = "no_face", none if reason is None else f"{none}; {reason}"
     record = {
         "frames_asked": min(params.frames_per_video, decoded.frames),
         "frames_decoded": decoded.frames,
         "frames_with_face": len(rows),
-        "faces_seen": seen,
+        "faces_seen": len(rows) if params.cropped else sum(each.seen for each in found),
         "status": status,
         "reason": reason,
     }

@@ -1,4 +1,4 @@
-"""Do two faces show the same person? Asked only where a video's faces fall into several tracks."""
+"""Do two faces show the same person? By their looks, and where these leave a doubt by dlib's descriptors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfdetect.faces.detectors import Floats
+from dfdetect.faces.landmarks import fit_similarity
 from dfdetect.io import pretrained as weights
 from dfdetect.media.frames import Rgb
 
@@ -20,8 +21,24 @@ WEIGHTS = "dlib-face-resnet"
 SAME_PERSON = 0.55
 SIDE = 150  # px, what the network takes
 # Where both eyes, the nose and the mouth corners lie in dlib's aligned faces: the mean over real faces of where the
-# keypoints of this project's finders fall in them.
+# keypoints of this project's face detectors fall in them.
 _UPRIGHT = np.array([[47.5, 45.5], [101.0, 45.5], [74.3, 77.0], [53.5, 106.5], [98.5, 106.5]])
+# Crops of one person in successive sampled frames correlate by more in 95 % of cases, those of 15 people with one
+# another in 1 %. (Grey, 32 px a side, without what is smooth over 6 px, shifted by up to 3 px.)
+SAME_LOOKS = 0.78
+LOOKS_PX, SMOOTH_PX, SHIFT_PX = 32, 6, 3
+
+
+def looks(crop: Rgb) -> Floats:
+    """What `alike` compares, of a face crop [shape=(32, 32)]."""
+    grey = cv2.cvtColor(cv2.resize(crop, (LOOKS_PX, LOOKS_PX), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    return np.asarray(grey - cv2.GaussianBlur(grey.astype(np.float32), (0, 0), SMOOTH_PX), np.float32)
+
+
+def alike(a: Floats, b: Floats) -> bool:
+    """Whether two crops look so much the same that they show one face, in about the same pose and light."""
+    inner = b[SHIFT_PX:-SHIFT_PX, SHIFT_PX:-SHIFT_PX]
+    return float(cv2.matchTemplate(a, inner, cv2.TM_CCOEFF_NORMED).max()) > SAME_LOOKS
 
 
 def align(image: Rgb, keypoints: Floats) -> Rgb:
@@ -33,12 +50,7 @@ def align(image: Rgb, keypoints: Floats) -> Rgb:
     Returns:
         RGB [shape=(150, 150, 3)].
     """
-    points = keypoints.astype(np.float64)
-    source, target = points.mean(0), _UPRIGHT.mean(0)
-    a, b = (points - source) @ (1, 1j), (_UPRIGHT - target) @ (1, 1j)  # as complex numbers, b = factor * a
-    factor = np.vdot(a, b) / max(float(np.vdot(a, a).real), 1e-9)
-    turn = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
-    matrix = np.column_stack([turn, target - turn @ source])
+    matrix = fit_similarity(keypoints.astype(np.float64), _UPRIGHT)
     return np.asarray(cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR), np.uint8)
 
 

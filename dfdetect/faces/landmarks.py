@@ -75,6 +75,10 @@ class Face:
         x, y = self.five[1] - self.five[0]
         return float(np.degrees(np.arctan2(y, x)))
 
+    def shifted(self, shift: np.ndarray) -> Face:
+        """In a picture whose corner lies elsewhere [shape=(2,)]."""
+        return Face(self.points + shift, shifted(self.placement, shift))
+
 
 def five_points(points: np.ndarray) -> np.ndarray:
     """The detectors' five points from 68 landmarks [shape=(68, 2)] -> [shape=(5, 2)]."""
@@ -96,6 +100,25 @@ def fit_similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     b = (s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum()
     turn = np.array([[a, -b], [b, a]]) / (s * s).sum()
     return np.hstack([turn, (target_mean - turn @ source_mean)[:, None]])
+
+
+def turn_points(points: np.ndarray, turns: int, width: int, height: int) -> np.ndarray:
+    """Carry points along when a picture is turned clockwise by quarter turns.
+
+    Args:
+        points: x, y in px, counted from the pixels' centres [shape=(N, 2)].
+        turns: quarter turns clockwise; negative ones turn back.
+        width, height: of the picture before it is turned (px).
+    """
+    for _ in range(turns % 4):
+        points = np.stack([height - 1 - points[:, 1], points[:, 0]], axis=1)
+        width, height = height, width
+    return points
+
+
+def shifted(affine: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """The same 2x3 matrix with its result shifted."""
+    return np.hstack([affine[:, :2], affine[:, 2:] + shift[:, None]])
 
 
 def apply_affine(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -228,19 +251,20 @@ def read_mean_shape(model: Path) -> np.ndarray:
     """
     with model.open("rb") as file:
 
+        def read(count: int) -> bytes:
+            data = file.read(count)
+            if len(data) < count:
+                raise ValueError(f"{model} ends too early for a shape predictor")
+            return data
+
         def integer() -> int:
-            head = file.read(1)[0]
-            value = int.from_bytes(file.read(head & 0x0F), "little")
+            head = read(1)[0]
+            value = int.from_bytes(read(head & 0x0F), "little")
             return -value if head & 0x80 else value
 
-        try:
-            version, rows, columns = integer(), abs(integer()), abs(integer())
-            if (version, rows, columns) != (1, 136, 1):
-                raise ValueError(f"{model} is no shape predictor of 68 points")
-            values = [integer() * 2.0 ** integer() for _ in range(rows)]
-        except IndexError:
-            raise ValueError(f"{model} ends too early for a shape predictor") from None
-    return np.array(values).reshape(68, 2)
+        if (integer(), abs(integer()), abs(integer())) != (1, 136, 1):  # version, rows, columns
+            raise ValueError(f"{model} is no shape predictor of 68 points")
+        return np.array([integer() * 2.0 ** integer() for _ in range(136)]).reshape(68, 2)
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import pyarrow as pa
 from dfdetect.config.params import MasksParams
 from dfdetect.errors import MediaError
 from dfdetect.faces.attention_mask import attention_mask, encode_mask
-from dfdetect.faces.landmarks import Face, Landmarker, load_landmarker
+from dfdetect.faces.landmarks import Face, Landmarker, load_landmarker, turn_points
 from dfdetect.io.pretrained import fingerprint, locate
 from dfdetect.io.schemas import MASKS
 from dfdetect.io.tables import from_rows
@@ -29,9 +29,10 @@ def mask_video(video: Video, faces: pa.Table | None, params: MasksParams) -> Res
         faces: its rows of the faces table.
         params: landmark model, passes, blur, limits.
     Returns:
-        One row a crop. A row's status is `ok`; `mismatch`: the landmarks are not where the detector saw eyes, nose and
-        mouth (a full profile, for instance); `no_face`: no keypoints came with the crop, and dlib's own detector sees
-        no face. The mask is then all ones and there are no landmarks. The video's status is ok if any row's is.
+        One row for each crop. Its status is `ok`; `mismatch`: the landmarks are not where the face detector saw eyes,
+        nose and mouth (a full profile, for instance); `no_face`: no keypoints came with the crop, and dlib's own face
+        detector sees no face. The mask is then all ones and there are no landmarks. The video's status is ok if any
+        row's is.
     Raises:
         MediaError: there are no crops, or one does not decode.
     """
@@ -39,15 +40,20 @@ def mask_video(video: Video, faces: pa.Table | None, params: MasksParams) -> Res
         raise MediaError("no face crop", "no_face")
     landmarker = load_landmarker(locate(params.landmarks))
     rows = []
-    for crop in faces.select(["frame_index", "keypoints", "crop_box", "image"]).to_pylist():
+    for crop in faces.select(["frame_index", "keypoints", "crop_box", "turn_deg", "image"]).to_pylist():
         try:
             grey = decode_grey(crop["image"])
         except ValueError as error:
             raise MediaError(f"crop of frame {crop['frame_index']}: {error}", "damaged_crop") from None
-        keypoints = crop_keypoints(crop["keypoints"], crop["crop_box"], grey.shape[1])
-        face, status = find_landmarks(grey, keypoints, landmarker, params)
+        keypoints = None
+        if crop["keypoints"] is not None:
+            keypoints = crop_keypoints(crop["keypoints"], crop["crop_box"], crop["turn_deg"] or 0, grey.shape[1])
         rows.append(
-            {"video_id": video.video_id, "frame_index": crop["frame_index"], **mask_row(grey, face, params, status)}
+            {
+                "video_id": video.video_id,
+                "frame_index": crop["frame_index"],
+                **mask_row(grey, *find_landmarks(grey, keypoints, landmarker, params), params),
+            }
         )
     counts = Counter(row["status"] for row in rows)
     good = counts["ok"] > 0
@@ -56,24 +62,22 @@ def mask_video(video: Video, faces: pa.Table | None, params: MasksParams) -> Res
     return Result(from_rows(rows, MASKS), record)
 
 
-def crop_keypoints(keypoints: list[float] | None, crop_box: list[float] | None, image_size: int) -> np.ndarray | None:
-    """A detector's five points in pixels of the crop.
+def crop_keypoints(keypoints: list[float], crop_box: list[float] | None, turn_deg: int, image_size: int) -> np.ndarray:
+    """A face detector's five points in pixels of the crop.
 
     Args:
-        keypoints: x, y of left eye, right eye, nose, mouth corners in source px [length 10]; None if nobody looked.
+        keypoints: x, y of left eye, right eye, nose, mouth corners in source px [length 10].
         crop_box: x0, y0, x1, y1 of the crop in source px; None: the crop is the source.
+        turn_deg: how the crop was turned after it was cut, clockwise.
         image_size: width of the crop (px).
     Returns:
-        [float64, shape=(5, 2)], or None.
+        [float64, shape=(5, 2)].
     """
-    if keypoints is None:
-        return None
     points = np.asarray(keypoints, dtype=np.float64).reshape(5, 2)
-    if crop_box is None:
-        return points
-    x0, y0, x1, _ = crop_box
-    scale = image_size / (x1 - x0)
-    return (points - (x0, y0)) * scale - 0.5 + 0.5 * scale  # pixels are counted from their centres
+    if crop_box is not None:
+        scale = image_size / (crop_box[2] - crop_box[0])
+        points = (points - crop_box[:2]) * scale - 0.5 + 0.5 * scale  # pixels are counted from their centres
+    return turn_points(points, turn_deg // 90, image_size, image_size)
 
 
 def find_landmarks(
@@ -83,9 +87,7 @@ def find_landmarks(
 
     Args:
         grey: the crop [uint8, shape=(H, W)].
-        keypoints: five points in pixels of the crop [shape=(5, 2)]; None lets dlib's own detector look for a face.
-        landmarker: the loaded model.
-        params: passes and the largest disagreement with the keypoints.
+        keypoints: five points in pixels of the crop [shape=(5, 2)]; None lets dlib's own face detector look for a face.
     """
     if keypoints is None:
         found = landmarker.detect(grey, passes=params.max_iterations)
@@ -97,14 +99,13 @@ def find_landmarks(
     return (face, "ok") if error <= params.max_keypoint_error else (None, MISMATCH)
 
 
-def mask_row(grey: np.ndarray, face: Face | None, params: MasksParams, status: str) -> dict[str, Any]:
+def mask_row(grey: np.ndarray, face: Face | None, status: str, params: MasksParams) -> dict[str, Any]:
     """What the masks table says of one crop, video_id and frame_index apart."""
+    mask = np.ones(grey.shape, np.float32)
     if face is not None:
-        mask = attention_mask(face, *grey.shape, blur_ratio=params.blur_ratio)
+        mask = attention_mask(face.points, *grey.shape, blur_ratio=params.blur_ratio)
         if not mask.any():
-            face, status = None, MISMATCH
-    if face is None:
-        mask = np.ones(grey.shape, np.float32)
+            face, status, mask = None, MISMATCH, np.ones(grey.shape, np.float32)
     return {
         "landmarks": None if face is None else face.points.astype(np.float32).ravel(),
         "eye_angle_deg": None if face is None else face.eye_angle_deg,

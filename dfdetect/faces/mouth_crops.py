@@ -1,4 +1,4 @@
-"""Level crops of the subject's mouth, of steady scale, at even times over the clip."""
+"""Level crops of the main face's mouth, of steady scale, at even times over the clip."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from dfdetect.faces.landmarks import (
     apply_affine,
     fit_similarity,
     load_landmarker,
+    shifted,
 )
 from dfdetect.faces.mouth_track import Guess, Track, place_of
 from dfdetect.io.pretrained import fingerprint, locate
@@ -40,7 +41,7 @@ _MAX_ERROR = 0.35
 
 
 def crop_mouths(video: Video, faces: pa.Table | None, params: MouthsParams) -> Result:
-    """Crop the subject's mouth at the times of `sample_times`.
+    """Crop the main face's mouth at the times of `sample_times`.
 
     In each frame the face is looked for where the track says: dlib's landmarks from the track's five points, confirmed
     by dlib's own face detector; if it does not, the neighbouring sightings' places and the surroundings are tried. An
@@ -123,7 +124,7 @@ def evenly_timed_frames(video: Video, parts: int, frames_per_part: int) -> list[
 
 
 def find_face(frame: Frame, guess: Guess | None, landmarker: Landmarker) -> Face | None:
-    """The subject's face in one frame, in pixels of the frame; None if it cannot be told.
+    """The main face in one frame, in pixels of the frame; None if it cannot be told.
 
     Args:
         frame: one frame of the video.
@@ -133,29 +134,28 @@ def find_face(frame: Frame, guess: Guess | None, landmarker: Landmarker) -> Face
     if guess is None:
         found = landmarker.detect(_grey(frame.rgb), passes=_PASSES)
         return found[0] if found else None
-    unconfirmed: list[Face] = []
-    for keypoints in guess.candidates:
-        placement = fit_similarity(DETECTOR_POINTS, keypoints)
+    placements = [fit_similarity(DETECTOR_POINTS, keypoints) for keypoints in guess.candidates]
+    unconfirmed: Face | None = None
+    for number, placement in enumerate(placements):
         cut = _cut_grey(frame, placement, _AROUND)
         if cut is None:
             continue
         grey, corner = cut
-        face = landmarker.from_placement(grey, _moved(placement, -corner), passes=_PASSES)
+        face = landmarker.from_placement(grey, shifted(placement, -corner), passes=_PASSES)
         if landmarker.confirms(grey, face):
-            return _in_frame(face, corner)
-        unconfirmed.append(_in_frame(face, corner))
-    if guess.steady and unconfirmed:
-        face, keypoints = unconfirmed[0], guess.candidates[0]
-        error = np.linalg.norm(face.five - keypoints, axis=1).mean() / max(face.eye_distance_px, 1.0)
-        if error <= _MAX_ERROR:
-            return face
-    placement = fit_similarity(DETECTOR_POINTS, guess.candidates[0])
-    cut = _cut_grey(frame, placement, _FAR_AROUND)
+            return face.shifted(corner)
+        if number == 0:
+            unconfirmed = face.shifted(corner)
+    if guess.steady and unconfirmed is not None:
+        error = np.linalg.norm(unconfirmed.five - guess.candidates[0], axis=1).mean()
+        if error <= _MAX_ERROR * max(unconfirmed.eye_distance_px, 1.0):
+            return unconfirmed
+    cut = _cut_grey(frame, placements[0], _FAR_AROUND)
     if cut is None:
         return None
     grey, corner = cut
-    lost = landmarker.search(grey, _moved(placement, -corner), around=_FAR_AROUND, passes=_PASSES)
-    return None if lost is None else _in_frame(lost, corner)
+    lost = landmarker.search(grey, shifted(placements[0], -corner), around=_FAR_AROUND, passes=_PASSES)
+    return None if lost is None else lost.shifted(corner)
 
 
 def cut_mouth(frame: Frame, face: Face, scale_px: float, params: MouthsParams) -> np.ndarray:
@@ -182,7 +182,7 @@ def cut_mouth(frame: Frame, face: Face, scale_px: float, params: MouthsParams) -
         x, y = np.clip(face.points[MOUTH].mean(0).astype(int), 0, (frame.width - 1, frame.height - 1)).tolist()
         box = (x, y, x + 1, y + 1)
     patch = frame.patch(box)
-    to_patch = _moved(to_frame, -np.array(box[:2], dtype=np.float64))
+    to_patch = shifted(to_frame, -np.array(box[:2], dtype=np.float64))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     crop: np.ndarray = cv2.warpAffine(patch, to_patch, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     if finer > 1:
@@ -224,15 +224,6 @@ def _clipped(low: np.ndarray, high: np.ndarray, frame: Frame) -> tuple[int, int,
 
 def _grey(rgb: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
-
-
-def _moved(affine: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """The same affine map with its result shifted."""
-    return np.hstack([affine[:, :2], affine[:, 2:] + shift[:, None]])
-
-
-def _in_frame(face: Face, corner: np.ndarray) -> Face:
-    return Face(face.points + corner, _moved(face.placement, corner))
 
 
 def weights_of(params: MouthsParams) -> str:

@@ -1,4 +1,4 @@
-"""Where the subject's face is at any time, from the frames in which the faces stage saw it."""
+"""Where the main face is at any time, from the frames in which the faces stage saw it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-# Two sightings this many usual steps apart leave room for the subject to have gone.
+# Two sightings this many usual steps apart leave room for the face to have gone.
 _GAP_STEPS = 2.5
 # The five points may move this far between two sightings, in eye distances, for the way between them to be known.
 _STEADY_DISTANCE = 0.5
@@ -23,12 +23,12 @@ class Guess:
     """Where a face may be at one time.
 
     Attributes:
-        candidates: five points each, likeliest first: between the sightings before and after, then at the nearer one,
-            then at the farther one, for a cut may lie between them [tuple of float64, shape=(5, 2)].
+        candidates: five points each, likeliest first: on the way from the sighting before to the one after, then at the
+            nearer and at the farther one, for a cut may lie between them [float64, shape=(3, 5, 2)].
         steady: the sightings around are near and alike, so that the first candidate can be believed unseen.
     """
 
-    candidates: tuple[np.ndarray, ...]
+    candidates: np.ndarray
     steady: bool
 
 
@@ -48,22 +48,12 @@ class Track:
     def from_faces(cls, faces: pa.Table) -> Track:
         """The rows of the faces table that have keypoints."""
         columns = (faces.column(name).to_pylist() for name in ("frame_index", "time_s", "keypoints"))
-        rows = [
-            (place_of(index, time_s), points)
-            for index, time_s, points in zip(*columns, strict=True)
-            if points is not None
-        ]
-        rows.sort(key=lambda row: row[0])
-        times_s = np.array([time_s for time_s, _ in rows], dtype=np.float64)
-        return cls(times_s, np.array([points for _, points in rows], dtype=np.float64).reshape(-1, 5, 2))
+        rows = sorted((place_of(i, time_s), points) for i, time_s, points in zip(*columns, strict=True) if points)
+        points = np.array([points for _, points in rows], dtype=np.float64).reshape(-1, 5, 2)
+        return cls(np.array([time_s for time_s, _ in rows], dtype=np.float64), points)
 
     def __len__(self) -> int:
         return len(self.times_s)
-
-    @property
-    def step_s(self) -> float:
-        """The usual time between two sightings (s); 0 with fewer than two."""
-        return float(np.median(np.diff(self.times_s))) if len(self) > 1 else 0.0
 
     def at(self, time_s: float) -> Guess:
         """Where the face may be at a time.
@@ -75,21 +65,14 @@ class Track:
         """
         if not len(self):
             raise ValueError("a track without sightings")
-        after = int(np.searchsorted(self.times_s, time_s))
-        if after in (0, len(self)):
-            edge = min(after, len(self) - 1)
-            inner = min(max(edge, 1), len(self) - 1)  # the edge's neighbour lies across this step
-            near = bool(abs(time_s - self.times_s[edge]) <= self.step_s)
-            return Guess((self.keypoints[edge],), near and self._alike(inner))
-        t0, t1 = self.times_s[after - 1 : after + 1]
-        p0, p1 = self.keypoints[after - 1 : after + 1]
-        share = (time_s - t0) / (t1 - t0)
+        if len(self) == 1:
+            return Guess(self.keypoints, steady=False)
+        after = int(np.clip(np.searchsorted(self.times_s, time_s), 1, len(self) - 1))
+        (t0, t1), (p0, p1) = self.times_s[after - 1 : after + 1], self.keypoints[after - 1 : after + 1]
+        step_s = float(np.median(np.diff(self.times_s)))
+        share = float(np.clip((time_s - t0) / max(t1 - t0, 1e-9), 0.0, 1.0))
+        moved_px, eyes_px = np.linalg.norm(p1 - p0, axis=1).mean(), max(float(np.linalg.norm(p0[1] - p0[0])), 1.0)
+        near = t1 - t0 <= _GAP_STEPS * step_s and t0 - step_s <= time_s <= t1 + step_s
         nearer, farther = (p0, p1) if share <= 0.5 else (p1, p0)
-        steady = t1 - t0 <= _GAP_STEPS * self.step_s and self._alike(after)
-        return Guess(((1.0 - share) * p0 + share * p1, nearer, farther), steady)
-
-    def _alike(self, number: int) -> bool:
-        """Whether the face moved little from the sighting before `number` to it."""
-        p0, p1 = self.keypoints[max(number - 1, 0)], self.keypoints[number]
-        moved_px = np.linalg.norm(p1 - p0, axis=1).mean()
-        return bool(moved_px <= _STEADY_DISTANCE * max(float(np.linalg.norm(p0[1] - p0[0])), 1.0))
+        candidates = np.stack([(1.0 - share) * p0 + share * p1, nearer, farther])
+        return Guess(candidates, steady=bool(near and moved_px <= _STEADY_DISTANCE * eyes_px))

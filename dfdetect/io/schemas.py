@@ -62,6 +62,7 @@ FACES = _schema(
         _field("score", pa.float32(), "detector's confidence, 0 to 1"),
         _field("keypoints", pa.list_(pa.float32(), 10), "x y of left eye, right eye, nose, mouth corners; source px"),
         _field("crop_box", pa.list_(pa.float32(), 4), "x0 y0 x1 y1 of the square crop, source px; may leave the frame"),
+        _field("turn_deg", pa.int16(), "degree, clockwise: how the crop is turned against the frame, 0 as a rule"),
         _field("image", pa.binary(), "encoded crop", nullable=False),
         _field("phash", pa.uint64(), "64-bit perceptual hash of the crop"),
     ],

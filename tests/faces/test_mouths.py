@@ -266,7 +266,6 @@ def test_scales_are_smoothed_within_a_shot_and_not_across_a_cut() -> None:
 
 def test_a_track_goes_straight_between_sightings() -> None:
     track = Track.from_faces(seen([0, 4, 8]))
-    assert track.step_s == pytest.approx(0.2)
     for number in (0, 4, 8):
         assert np.allclose(track.at(number / FPS).candidates[0], track.keypoints[number // 4])
     guess = track.at(1 / FPS)
