@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 
 import cv2
 import numpy as np
@@ -47,9 +48,11 @@ class Canvas:
 
     def part(self, points: ArrayLike, margin: float | tuple[float, float]) -> tuple[Window, Canvas]:
         """The part of the canvas around some points, as rows and columns and as a canvas of its own."""
-        spots, border, shape = self.pixels(points), np.multiply(margin, self.unit) + 2, np.array(self.shape[::-1])
-        x0, y0 = np.clip(np.floor(spots.min(axis=0) - border), 0, shape - 1).astype(int).tolist()
-        x1, y1 = np.clip(np.ceil(spots.max(axis=0) + border), (x0 + 1, y0 + 1), shape).astype(int).tolist()
+        spots, border = self.pixels(points), np.multiply(margin, self.unit) + 2
+        low, high = (spots.min(axis=0) - border).tolist(), (spots.max(axis=0) + border).tolist()
+        sides = self.shape[::-1]
+        x0, y0 = (int(min(max(at, 0), side - 1)) for at, side in zip(low, sides, strict=True))
+        x1, y1 = (ceil(min(max(at, 1), side)) for at, side in zip(high, sides, strict=True))
         centre = (self.centre[0] - x0, self.centre[1] - y0)
         return (slice(y0, y1), slice(x0, x1)), Canvas((y1 - y0, x1 - x0), self.unit, centre)
 

@@ -40,7 +40,7 @@ class Shot:
     fill: float = between((0.08, 0.22))
     ambient: float = between((0.26, 0.38), street=(0.18, 0.42))
     warmth: float = between((-0.05, 0.05), street=(-0.12, 0.06))
-    strength: float = between((1.0, 1.0), street=(0.9, 0.9))
+    strength: float = between((1.0, 1.0), street=(0.8, 0.8))
 
     @classmethod
     def random(cls, rng: np.random.Generator, style: str, size: int) -> Shot:

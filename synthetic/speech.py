@@ -50,14 +50,15 @@ def synthesise(
     hold = round(sample_rate * 0.0125) if vocoded else 1
     at = (np.arange(count) // hold * hold) * (_CONTROL_HZ / sample_rate)
     f0_hz, loud, hissing = (np.interp(at, steps, track) for track in score.T[:3])
-    phase = 2 * np.pi * np.cumsum(f0_hz) / sample_rate
-    voiced = np.zeros(count)
-    for k, weight in enumerate(_harmonics(voice, score), 1):
-        voiced += np.interp(at, steps, weight) * np.sin(k * phase)
+    turn = np.exp(2j * np.pi * np.cumsum(f0_hz) / sample_rate)
+    voiced, tone = np.zeros(count), np.ones(count, complex)
+    for weight in _harmonics(voice, score):
+        tone *= turn
+        voiced += np.interp(at, steps, weight) * tone.imag
     air = rng.standard_normal(count)
     hiss = np.convolve(air, [1, -0.9])[:count] * hissing
     sound = voiced * loud + 0.35 * hiss + 0.5 * voice.breath * air * loud
-    room = np.convolve(rng.standard_normal(count), [1, 1])[:count] * rng.uniform(0.0006, 0.003)
+    room = np.convolve(rng.standard_normal(count), [1, 0.9])[:count] * rng.uniform(0.0006, 0.003)
     sound = sound * rng.uniform(0.10, 0.22) / max(float(np.sqrt(np.mean(sound**2))), 1e-6) + room
     samples = np.clip(np.rint(sound * 32767), -32767, 32767).astype(np.int16)
     return samples, _mouth(samples, score, frames, fps, sample_rate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from retinaface.network import RetinaFace
 from torch import Tensor, nn
 
 from dfdetect.errors import UserError
-from dfdetect.faces.networks import Array, Network
 from dfdetect.io import pretrained as weights
+
+Array = NDArray[Any]
+Network = Callable[..., list[Array]]
 
 VARIANCES = [0.1, 0.2]
 # What each RetinaFace was trained on: RGB less ImageNet's mean, divided by its deviation; BGR less a mean.
