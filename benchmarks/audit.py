@@ -47,16 +47,18 @@ def ask(program: Path, files: Sequence[str], service: str) -> list[dict[str, Any
 def verdict(found: list[dict[str, Any]]) -> tuple[int, str]:
     """The exit code and what to say."""
     skipped = [package for package in found if "skip_reason" in package]
-    harmed = [(package, hole) for package in found for hole in package.get("vulns", [])]
+    affected = [(package, hole) for package in found for hole in package.get("vulns", [])]
     lines = [
         f"{package['name']} {package['version']}: {hole['id']} {' '.join(hole.get('aliases', []))}; mended in "
         f"{', '.join(hole.get('fix_versions', [])) or 'no version yet'}"
-        for package, hole in harmed
+        for package, hole in affected
     ]
-    lines.append(f"{len(found) - len(skipped)} of {len(found)} packages looked up, {len(harmed)} known vulnerabilities")
+    lines.append(
+        f"{len(found) - len(skipped)} of {len(found)} packages looked up, {len(affected)} known vulnerabilities"
+    )
     if skipped:
         lines.append(f"not audited: {len(skipped)} packages; the first: {skipped[0]['skip_reason']}")
-    return (VULNERABLE if harmed else UNKNOWN if skipped or not found else 0), "\n".join(lines)
+    return (VULNERABLE if affected else UNKNOWN if skipped or not found else 0), "\n".join(lines)
 
 
 def main() -> int:

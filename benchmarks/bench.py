@@ -102,25 +102,25 @@ def bench_faces(clips: list[Path], params: Params, label: str, aim: str) -> list
     from dfdetect.faces.extraction import crop_video
 
     rows = []
-    for finder in ("mtcnn", "retinaface-mobilenet0.25", "retinaface-resnet50"):
-        if not has_weights(finder):
-            if finder != "retinaface-resnet50":
-                rows.append(Row(f"faces, {finder}, {label}", "not measured: no weights in models/weights", "", aim))
+    for name in ("mtcnn", "retinaface-mobilenet0.25", "retinaface-resnet50"):
+        if not has_weights(name):
+            if name != "retinaface-resnet50":
+                rows.append(Row(f"faces, {name}, {label}", "not measured: no weights in models/weights", "", aim))
             continue
-        settings = params.faces.model_copy(update={"face_detector": finder})
+        settings = params.faces.model_copy(update={"face_detector": name})
         times, floors, speeds = against_floor(
             as_videos(clips),
             lambda video, settings=settings: crop_video(video, None, settings),  # type: ignore[misc]
             lambda path: decode_alone(path, params.faces.frames_per_video),
         )
         figure = f"{spread(times)} a clip, {statistics.median(speeds):.1f} x real time"
-        rows.append(Row(f"faces, {finder}, {label}", figure, ratio(times, floors) + " decoding", aim))
+        rows.append(Row(f"faces, {name}, {label}", figure, ratio(times, floors) + " decoding", aim))
     return rows
 
 
 def playable(folder: Path) -> list[Path]:
-    """The files of a folder, and of those in it, that are films."""
-    films = []
+    """The files of a folder, and of those in it, that are videos."""
+    videos = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
             info = probe(path)
@@ -128,8 +128,8 @@ def playable(folder: Path) -> list[Path]:
             print(f"{path}: left out: {error.reason}", file=sys.stderr)
             continue
         if info.duration_s:
-            films.append(path)
-    return films
+            videos.append(path)
+    return videos
 
 
 def bench_sound(clips: list[Path], params: Params, label: str) -> list[Row]:
@@ -257,16 +257,16 @@ def bench_evaluate() -> list[Row]:
     import torch
 
     from dfdetect.data.index import CropIndex, load_videos
-    from dfdetect.inference import saved_model as bundle
+    from dfdetect.inference import saved_model
     from dfdetect.inference.scoring import Scorer, load_index
 
     folder = Path("data/sample")
-    if not (bundle.FOLDER.exists() and (folder / "faces").exists()):
+    if not (saved_model.FOLDER.exists() and (folder / "faces").exists()):
         return [Row("evaluate, scoring", "not measured: run `make repro` first", "", "")]
-    info, detector = bundle.load(bundle.FOLDER)
+    info, detector = saved_model.load(saved_model.FOLDER)
     index = load_index(folder, load_videos(folder, info.target, {"test"}), info)
     if not isinstance(index, CropIndex):
-        return [Row("evaluate, scoring", "not measured: models/detector judges no pictures", "", "")]
+        return [Row("evaluate, scoring", "not measured: models/detector reads no pictures", "", "")]
     index = index.of_videos(np.arange(len(index.videos)) < SCORED)
     scorer = Scorer(detector, info, device="cpu")
     batch = detector.example_batch(scorer.batch_size)

@@ -58,7 +58,7 @@ def seek_frames(path: Path, count: int) -> None:
 
 
 def decode_all(path: Path, skip: str) -> None:
-    """Decode a film with one thread, leaving out what `skip` says."""
+    """Decode a video with one thread, leaving out what `skip` says."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
@@ -95,7 +95,7 @@ def decoding(clip: Path, params: Params) -> tuple[list[Row], list[Row]]:
     ]
     dropped = [
         compared(
-            "all frames decoded; without those that no other refers to (a damaged film's frames are then miscounted)",
+            "all frames decoded; without those that no other refers to (a damaged video's frames are then miscounted)",
             lambda: decode_all(clip, "DEFAULT"),
             lambda: decode_all(clip, "NONREF"),
         )
@@ -104,7 +104,7 @@ def decoding(clip: Path, params: Params) -> tuple[list[Row], list[Row]]:
 
 
 def faces_task(path: Path) -> None:
-    """The faces stage's work on one film, for a worker."""
+    """The faces stage's work on one video, for a worker."""
     settings = load().faces.model_copy(update={"face_detector": "mtcnn"})
     crop_video(Video(path.name, path, path.name, True, None), None, settings)
 
@@ -201,7 +201,7 @@ def print_time(work: str, clip: str, *, tuned: bool, channels_last: bool = False
 
     Args:
         work: `faces` or `mels` of a clip, or `training`, a step of xception.
-        clip: a film, for the first two.
+        clip: a video, for the first two.
         tuned: keep freed memory.
         channels_last: the memory layout of the training.
     """

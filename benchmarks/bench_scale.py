@@ -24,7 +24,7 @@ from dfdetect.config.params import RuntimeParams, load
 from dfdetect.io.schemas import VIDEOS
 from dfdetect.io.tables import from_rows, write_table
 from dfdetect.runtime.executor import run
-from dfdetect.runtime.video_stage import run_room
+from dfdetect.runtime.video_stage import run_stage
 
 # Stage -> whether it imports PyTorch.
 STAGES = {"faces": True, "masks": False, "mouths": False, "mels": False}
@@ -95,14 +95,14 @@ def pace(work: Callable[[Any], object], tasks: Sequence[Any], workers: int) -> f
 
 def print_stage(stage: str, folder: Path, workers: int) -> None:
     """Run a stage; print this process's and its largest worker's peak memory (MB)."""
-    room = importlib.import_module(f"stages.{stage}.__main__").ROOM
+    definition = importlib.import_module(f"stages.{stage}.__main__").STAGE
     params = load()
     settings = getattr(params, stage)
     if stage == "faces":
         settings = settings.model_copy(update={"face_detector": "mtcnn"})
     os.chdir(folder)
-    room = replace(room, work=Noted(room.work, folder.resolve() / f"{stage}.notes"))
-    run_room(room, "set", settings, RuntimeParams(num_workers=workers))
+    definition = replace(definition, work=Noted(definition.work, folder.resolve() / f"{stage}.notes"))
+    run_stage(definition, "set", settings, RuntimeParams(num_workers=workers))
     print(peak_mb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
 
 

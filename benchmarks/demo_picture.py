@@ -87,10 +87,10 @@ def pick(page: Page, words: str) -> None:
     box.click()
     box.fill(words)
     page.get_by_role("option").first.click()
-    judged(page)
+    wait_for_prediction(page)
 
 
-def judged(page: Page) -> None:
+def wait_for_prediction(page: Page) -> None:
     """Wait for the verdict, and for the pictures to be there."""
     page.locator("[data-verdict]").wait_for()
     page.wait_for_timeout(1500)

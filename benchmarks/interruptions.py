@@ -55,7 +55,7 @@ def empty(project: Project, stage: str) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         for path in (project.root / "metrics" / DATASET).rglob(f"{name}.*"):
             path.unlink()
-    shutil.rmtree(cache / "ledger" / stage, ignore_errors=True)
+    shutil.rmtree(cache / "results" / stage, ignore_errors=True)
     if stage == "download":
         shutil.rmtree(cache / "download", ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""Train and judge every detector on the sample and write docs/results.md: `make results`.
+"""Train and evaluate every detector on the sample and write docs/results.md: `make results`.
 
 Each detector is one experiment of its own name (`dvc exp run --temp -n NAME -S train.detector=NAME`), and one more is
 `av_transformer` on the many real clips that it needs; those that exist for the present commit are not run again.
@@ -144,7 +144,7 @@ def accuracy_table(found: dict[str, str], datasets: list[str]) -> list[str]:
 
 
 def category_table(found: dict[str, str], dataset: str) -> list[str]:
-    """Each fake category against the reals, of the detectors that judge sound and picture."""
+    """Each fake category against the reals, of the detectors that evaluate sound and picture."""
     lines: list[str] = []
     for name, revision in found.items():
         evaluated = figures(revision, dataset)

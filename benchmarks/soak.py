@@ -88,7 +88,7 @@ def _vary(path: Path, frames: list[np.ndarray], sound: Path, rng: np.random.Gene
 def _spoil(data: bytes, number: int, rng: random.Random) -> bytes:
     """A file that no decoder gets anything from; the number keeps equal ones apart."""
     mark = number.to_bytes(4, "big")
-    kinds = (b"", mark + b"no film " * 40, data[: len(data) // 2], data[:80] + mark, mark + bytes(50_000))
+    kinds = (b"", mark + b"no video " * 40, data[: len(data) // 2], data[:80] + mark, mark + bytes(50_000))
     return (*kinds, rng.randbytes(20_000))[number % 6]
 
 

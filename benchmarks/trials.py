@@ -36,7 +36,7 @@ class Project:
         source: of the dataset, as in params.yaml.
         layout: of the dataset.
         workers: processes of a stage.
-        cropped: take whole frames for face crops: no face finder, and so no PyTorch, is loaded.
+        cropped: take whole frames for face crops: no face name, and so no PyTorch, is loaded.
         env: environment of its commands, beside this process's own.
     """
 
@@ -103,8 +103,8 @@ class Project:
         )
 
     def entries(self, stage: str) -> set[Path]:
-        """The finished videos of a stage: its entries in the ledger."""
-        return set((self.root / ".cache/ledger" / stage).rglob("*.parquet"))
+        """The finished videos of a stage: its entries in the results."""
+        return set((self.root / ".cache/results" / stage).rglob("*.parquet"))
 
 
 def workers_of(pid: int) -> list[int]:

@@ -27,7 +27,7 @@ def parser(name: str, doc: str | None) -> argparse.ArgumentParser:
 
 def add_model(arguments: argparse.ArgumentParser) -> None:
     """Take `--model`, the folder of a trained detector."""
-    default = Path("models/detector")  # bundle.FOLDER, whose module takes long to load
+    default = Path("models/detector")  # saved_model.FOLDER, whose module takes long to load
     arguments.add_argument("--model", type=Path, default=default, help="the detector's folder (%(default)s)")
 
 

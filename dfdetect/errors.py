@@ -24,11 +24,11 @@ class FetchError(Exception):
 
 
 class MediaError(Exception):
-    """One media file cannot be used; ends as a ledger row.
+    """One media file cannot be used; ends as a row of the table.
 
     Args:
         reason: one line, for people.
-        status: the ledger's word for it (`unreadable`, `truncated`, `too_large`, ...).
+        status: the status in the tables (`unreadable`, `truncated`, `too_large`, ...).
     """
 
     def __init__(self, reason: str, status: str = "unreadable") -> None:

@@ -6,9 +6,9 @@ from dfdetect.arguments import chosen_datasets
 from dfdetect.errors import run_cli
 from dfdetect.faces.extraction import crop_video, summarise, weights_of
 from dfdetect.io.schemas import FACES
-from dfdetect.runtime.video_stage import Room, run_room
+from dfdetect.runtime.video_stage import VideoStage, run_stage
 
-ROOM = Room(
+STAGE = VideoStage(
     "faces",
     FACES,
     code=(
@@ -43,7 +43,7 @@ def main() -> None:
     """Read the params, bring one dataset's faces up to date or those of all of run.datasets."""
     params, names = chosen_datasets("stages.faces", __doc__)
     for name in names:
-        metrics = run_room(ROOM, name, params.faces_of(name), params.runtime)
+        metrics = run_stage(STAGE, name, params.faces_of(name), params.runtime)
         statuses = ", ".join(f"{status} {count}" for status, count in metrics["status"].items())
         print(f"faces {name}: {metrics['rows']} crops of {metrics['frames_asked']} frames asked; {statuses}")
 

@@ -6,9 +6,9 @@ from dfdetect.arguments import chosen_datasets
 from dfdetect.errors import run_cli
 from dfdetect.faces.mask_crops import mask_video, summarise, weights_of
 from dfdetect.io.schemas import MASKS
-from dfdetect.runtime.video_stage import Room, run_room
+from dfdetect.runtime.video_stage import VideoStage, run_stage
 
-ROOM = Room(
+STAGE = VideoStage(
     "masks",
     MASKS,
     code=(
@@ -28,7 +28,7 @@ def main() -> None:
     """Read the params, bring one dataset's masks up to date or those of all of run.datasets."""
     params, names = chosen_datasets("stages.masks", __doc__)
     for name in names:
-        metrics = run_room(ROOM, name, params.masks, params.runtime)
+        metrics = run_stage(STAGE, name, params.masks, params.runtime)
         crops = ", ".join(f"{status} {count}" for status, count in metrics["crops"].items())
         print(f"masks {name}: {metrics['rows']} crops: {crops}")
 

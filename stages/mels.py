@@ -6,9 +6,9 @@ from dfdetect.arguments import chosen_datasets
 from dfdetect.audio.mels import GOOD, summarise, work
 from dfdetect.errors import run_cli
 from dfdetect.io.schemas import MELS
-from dfdetect.runtime.video_stage import Room, run_room
+from dfdetect.runtime.video_stage import VideoStage, run_stage
 
-ROOM = Room(
+STAGE = VideoStage(
     "mels",
     MELS,
     code=(
@@ -27,7 +27,7 @@ def main() -> None:
     """Read the params, bring one dataset's mels up to date or those of all of run.datasets."""
     params, names = chosen_datasets("stages.mels", __doc__)
     for name in names:
-        metrics = run_room(ROOM, name, params.mels, params.runtime)
+        metrics = run_stage(STAGE, name, params.mels, params.runtime)
         print(f"mels {name}: " + ", ".join(f"{status} {count}" for status, count in metrics["status"].items()))
 
 

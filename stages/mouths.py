@@ -6,9 +6,9 @@ from dfdetect.arguments import chosen_datasets
 from dfdetect.errors import run_cli
 from dfdetect.faces.mouth_crops import GOOD, crop_mouths, summarise, weights_of
 from dfdetect.io.schemas import MOUTHS
-from dfdetect.runtime.video_stage import Room, run_room
+from dfdetect.runtime.video_stage import VideoStage, run_stage
 
-ROOM = Room(
+STAGE = VideoStage(
     "mouths",
     MOUTHS,
     code=(
@@ -34,7 +34,7 @@ def main() -> None:
     """Read the params, bring one dataset's mouth crops up to date or those of all of run.datasets."""
     params, names = chosen_datasets("stages.mouths", __doc__)
     for name in names:
-        metrics = run_room(ROOM, name, params.mouths, params.runtime)
+        metrics = run_stage(STAGE, name, params.mouths, params.runtime)
         print(f"mouths {name}: {metrics['crops']} crops, {metrics['times_without_crop']} times without a face")
 
 

@@ -12,7 +12,7 @@ from benchmarks import audit
 
 SOUND: dict[str, Any] = {"name": "a", "version": "1", "vulns": []}
 SKIPPED: dict[str, Any] = {"name": "b", "skip_reason": "Dependency not found on PyPI and could not be audited: b (2)"}
-HARMED: dict[str, Any] = {
+AFFECTED: dict[str, Any] = {
     "name": "c",
     "version": "3",
     "vulns": [{"id": "PYSEC-1", "aliases": ["CVE-1"], "fix_versions": ["4"]}],
@@ -37,8 +37,8 @@ def stand_in(path: Path, answers: dict[str, Any]) -> Path:
     ("answers", "code", "said"),
     [
         ({"pypi": [SOUND, SOUND]}, 0, "2 of 2 packages looked up, 0 known"),
-        ({"pypi": [SOUND, HARMED]}, 1, "c 3: PYSEC-1 CVE-1; mended in 4"),
-        ({"pypi": [SKIPPED, HARMED]}, 1, "not audited: 1 packages"),
+        ({"pypi": [SOUND, AFFECTED]}, 1, "c 3: PYSEC-1 CVE-1; mended in 4"),
+        ({"pypi": [SKIPPED, AFFECTED]}, 1, "not audited: 1 packages"),
         ({"pypi": [SOUND, SKIPPED], "osv": [SOUND, SOUND]}, 0, "osv: 2 of 2"),
         ({"pypi": [SKIPPED, SKIPPED], "osv": "no such host"}, 2, "0 of 2 packages looked up"),
         ({"pypi": "no such host", "osv": "no such host"}, 2, "osv: no answer: no such host"),

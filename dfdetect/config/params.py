@@ -34,10 +34,10 @@ FaceDetector = Literal["retinaface-resnet50", "retinaface-mobilenet0.25", "mtcnn
 DatasetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
 
 
-class RoomParams(Strict):
+class VideoStageParams(Strict):
     """Settings of a per-video stage."""
 
-    # Settings that change no result stay out of the ledger's key.
+    # Settings that change no result stay out of the result cache's key.
     not_results: ClassVar[frozenset[str]] = frozenset({"max_failed_fraction"})
     max_failed_fraction: Share = 0.5
 
@@ -151,7 +151,7 @@ class ImageEncoding(Strict):
     quality: int = Field(95, ge=1, le=100)  # JPEG only; chroma is never subsampled (4:4:4)
 
 
-class FacesParams(RoomParams):
+class FacesParams(VideoStageParams):
     """The faces stage: detection, the subject, the crop."""
 
     not_results: ClassVar[frozenset[str]] = frozenset({"max_failed_fraction", "device"})
@@ -172,7 +172,7 @@ class FacesParams(RoomParams):
     cropped: bool = False  # set from the dataset
 
 
-class MasksParams(RoomParams):
+class MasksParams(VideoStageParams):
     """Attention masks from 68 landmarks (dfdetect/faces)."""
 
     landmarks: Literal["dlib-68"] = "dlib-68"  # the landmark model, a name in dfdetect/io/pretrained.py
@@ -184,7 +184,7 @@ class MasksParams(RoomParams):
     png_compression: int = Field(1, ge=0, le=9)  # zlib level of the 8-bit masks; never changes a pixel
 
 
-class MouthsParams(RoomParams):
+class MouthsParams(VideoStageParams):
     """Mouth crops for the audio-visual detector (dfdetect/faces)."""
 
     landmarks: Literal["dlib-68"] = "dlib-68"
@@ -203,7 +203,7 @@ class MouthsParams(RoomParams):
         return value
 
 
-class MelsParams(RoomParams):
+class MelsParams(VideoStageParams):
     """Log-mel spectrogram of the whole track (dfdetect/audio)."""
 
     sample_rate: int = Field(16000, ge=1000)  # Hz

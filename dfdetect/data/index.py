@@ -157,7 +157,7 @@ def load_videos(folder: Path, target: Target, splits: Collection[str], without: 
 
     Args:
         folder: data/<dataset>.
-        target: which label they are judged by.
+        target: which label they are evaluated by.
         splits: names out of train, val, test. Nothing of the others is kept.
         without: video_ids that are left out.
     Raises:
@@ -250,7 +250,7 @@ def _match_masks(
 
 
 def _missing(folder: Path, videos: Videos, shards: Shards) -> dict[str, str]:
-    """Why videos have no crop, in the ledger's words."""
+    """Why videos have no crop, in the words of the faces stage."""
     absent = [video_id for video_id in videos.ids if video_id not in shards]
     if not absent:
         return {}

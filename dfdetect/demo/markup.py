@@ -123,7 +123,7 @@ def _faces(faces: list[Face]) -> str:
     note = (
         "Right: Grad-CAM of the last feature maps, scaled within each crop: a bright spot does not by itself mean fake."
         if heatmaps
-        else "This detector judges mouth and voice together, so there is no heatmap of the picture."
+        else "This detector scores mouth and voice together, so there is no heatmap of the picture."
     )
     return (
         f'<h3>{title}</h3><div class="faces">{"".join(_figure(face) for face in faces)}</div><p class="name">{note}</p>'

@@ -27,7 +27,7 @@ SHOWN_FACES = 6
 PRECHECK_S = 60.0
 # What to do about it, by status.
 ADVICE = {
-    "no_face": "The detector judges faces only. Try a clip in which one looks towards the camera, large and well lit.",
+    "no_face": "The detector scores faces only. Try a clip in which one looks towards the camera, large and well lit.",
     "no_mask": "The detector needs the face's outline, and it could not be traced in any frame.",
     "no_audio": "This detector compares the mouth with the voice, so it needs a clip with sound.",
     "silent": "This detector compares the mouth with the voice, so it needs a clip in which somebody speaks.",
@@ -144,7 +144,7 @@ def _caveats(prediction: Prediction, still: bool) -> list[str]:
         caveats.append("The detector sees the picture only: a real picture with a replaced voice counts as real.")
     else:
         caveats.append("The detector compares mouth and voice: a fake of both that agrees may pass as real.")
-    caveats.append("One person is judged, the one who is in most of the clip; others in it are not.")
+    caveats.append("One person is evaluated, the one who is in most of the clip; others in it are not.")
     caveats.append("It errs more often on videos that are unlike those it was trained on.")
     return caveats
 

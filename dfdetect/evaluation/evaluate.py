@@ -22,7 +22,7 @@ from dfdetect.evaluation.bootstrap import (
 )
 from dfdetect.evaluation.caveats import caveats, too_few
 from dfdetect.evaluation.metrics import Figures, Sample, calibration, losses, undefined
-from dfdetect.evaluation.predictions import Judged, coverage, select
+from dfdetect.evaluation.predictions import EvaluatedVideos, coverage, select
 from dfdetect.evaluation.reliability import expected_ece, fit_temperature, with_temperature
 
 DIGITS = 6
@@ -50,7 +50,7 @@ class Reasons:
 
 
 def evaluate_predictions(
-    table: pa.Table, *, threshold: float, aggregation: str, params: EvaluateParams, validation: Judged | None
+    table: pa.Table, *, threshold: float, aggregation: str, params: EvaluateParams, validation: EvaluatedVideos | None
 ) -> dict[str, Any]:
     """All figures of one detector on one dataset.
 
@@ -59,7 +59,7 @@ def evaluate_predictions(
         threshold: a video or frame counts as fake from this score on.
         aggregation: how a video's score comes from its frames', for the record.
         params: of the evaluate stage.
-        validation: scores of the validation videos; None: the bundle holds none.
+        validation: scores of the validation videos; None: the saved model holds none.
     Returns:
         Plain JSON values, the same for the same table. Undefined figures are None and listed with the reason under
         `undefined`. Intervals and lists are no numbers to `dvc metrics`, which so shows the figures alone.
@@ -67,25 +67,25 @@ def evaluate_predictions(
         UserError: as predictions.select.
     """
     reasons = Reasons()
-    judged = select(table, params)
+    evaluated = select(table, params)
     figures = {
         name: Figures(sample, threshold, params.n_bins)
-        for name, sample in (("video", judged.videos), ("frame", judged.frames))
+        for name, sample in (("video", evaluated.videos), ("frame", evaluated.frames))
     }
     values = {name: level(found, name, reasons) for name, found in figures.items()}
     bounds = {name: intervals(found, values[name], params, f"ci.{name}", reasons) for name, found in figures.items()}
-    values["video"] |= expected_calibration(judged, params, reasons)
+    values["video"] |= expected_calibration(evaluated, params, reasons)
     methods = {name: auc_method(found, bounds[name]["auc"]) for name, found in figures.items()}
     shown = {"threshold": round(threshold, DIGITS), "coverage": coverage(table, params), **values}
     return {
         "detector": table.column("detector")[0].as_py() if table.num_rows else None,
         "aggregation": aggregation,
         **shown,
-        "caveats": caveats(shown, judged.scores),
-        "calibrated": calibrated(judged, validation, params, reasons),
-        **{f"by_{name}": by_group(judged, name, threshold, params, reasons) for name in GROUPS},
-        **by_method_and_compression(judged, threshold, params, reasons),
-        "identities": identities(judged, threshold),
+        "caveats": caveats(shown, evaluated.scores),
+        "calibrated": calibrated(evaluated, validation, params, reasons),
+        **{f"by_{name}": by_group(evaluated, name, threshold, params, reasons) for name in GROUPS},
+        **by_method_and_compression(evaluated, threshold, params, reasons),
+        "identities": identities(evaluated, threshold),
         **against_any_fake(table, threshold, params, reasons),
         **leading_silence(table, params, reasons),
         "ci": {"level": params.confidence, **bounds, "auc_method": methods},
@@ -171,18 +171,20 @@ def auc_method(figures: Figures, bounds: list[float] | None) -> str | None:
     return "exact" if figures.values()["auc"] in (0.0, 1.0) else "bootstrap"
 
 
-def expected_calibration(judged: Judged, params: EvaluateParams, reasons: Reasons) -> dict[str, float | None]:
+def expected_calibration(
+    evaluated: EvaluatedVideos, params: EvaluateParams, reasons: Reasons
+) -> dict[str, float | None]:
     """The calibration error to expect of as many calibrated scores: its mean, and its 95th percentile."""
     found = (math.nan, math.nan)
-    if judged.scores.size:
-        found = expected_ece(judged.scores, params.n_bins, params.seed)
+    if evaluated.scores.size:
+        found = expected_ece(evaluated.scores, params.n_bins, params.seed)
     names = ("ece_expected", "ece_expected_p95")
     why = "no labelled video was scored"
     return {name: reasons.number(value, f"video.{name}", why) for name, value in zip(names, found, strict=True)}
 
 
 def calibrated(
-    judged: Judged, validation: Judged | None, params: EvaluateParams, reasons: Reasons
+    evaluated: EvaluatedVideos, validation: EvaluatedVideos | None, params: EvaluateParams, reasons: Reasons
 ) -> dict[str, float | None]:
     """Temperature fitted on the validation videos, and the test videos' calibration with it."""
     temperature: float | None = None
@@ -192,8 +194,8 @@ def calibrated(
     names = ("log_loss", "brier", "ece")
     why = reason or "no labelled video was scored"
     found = dict.fromkeys(names, math.nan)
-    if temperature is not None and judged.labels.size:
-        warmed = Sample.of(judged.labels, with_temperature(judged.scores, temperature))
+    if temperature is not None and evaluated.labels.size:
+        warmed = Sample.of(evaluated.labels, with_temperature(evaluated.scores, temperature))
         sums = losses(warmed, params.n_bins).sum(axis=0, keepdims=True)
         found = {name: float(value[0]) for name, value in calibration(sums).items()}
     values = {"temperature": reasons.number(temperature, "calibrated.temperature", why)}
@@ -201,26 +203,26 @@ def calibrated(
 
 
 def by_group(
-    judged: Judged, column: str, threshold: float, params: EvaluateParams, reasons: Reasons
+    evaluated: EvaluatedVideos, column: str, threshold: float, params: EvaluateParams, reasons: Reasons
 ) -> dict[str, dict[str, Any]]:
     """Figures of each category, method or compression.
 
     A group of fakes alone is set against all reals; a group of both classes stands for itself; of a group of reals
     alone only the accuracy is defined. `acc` is the accuracy on the group's own videos.
     """
-    values = [row[column] for row in judged.rows]
+    values = [row[column] for row in evaluated.rows]
     everyone = np.ones(len(values), bool)
     return {
-        group: _group(judged, _equal(values, group), everyone, f"by_{column}.{group}", threshold, params, reasons)
+        group: _group(evaluated, _equal(values, group), everyone, f"by_{column}.{group}", threshold, params, reasons)
         for group in sorted({value for value in values if value is not None})
     }
 
 
 def by_method_and_compression(
-    judged: Judged, threshold: float, params: EvaluateParams, reasons: Reasons
+    evaluated: EvaluatedVideos, threshold: float, params: EvaluateParams, reasons: Reasons
 ) -> dict[str, dict[str, Any]]:
     """Figures of each method under each compression, as FaceForensics++ is reported; nothing of one compression."""
-    methods, compressions = ([row[name] for row in judged.rows] for name in ("method", "compression"))
+    methods, compressions = ([row[name] for row in evaluated.rows] for name in ("method", "compression"))
     pairs = sorted({pair for pair in zip(methods, compressions, strict=True) if None not in pair})
     if len({compression for _, compression in pairs}) < 2:
         return {}
@@ -228,7 +230,7 @@ def by_method_and_compression(
     for method, compression in pairs:
         alike, name = _equal(compressions, compression), f"{method} {compression}"
         own = _equal(methods, method) & alike
-        found[name] = _group(judged, own, alike, f"{CROSSED}.{name}", threshold, params, reasons)
+        found[name] = _group(evaluated, own, alike, f"{CROSSED}.{name}", threshold, params, reasons)
     return {CROSSED: found}
 
 
@@ -237,7 +239,7 @@ def _equal(values: list[Any], wanted: Any) -> np.ndarray:
 
 
 def _group(
-    judged: Judged,
+    evaluated: EvaluatedVideos,
     own: np.ndarray,
     alike: np.ndarray,
     where: str,
@@ -246,17 +248,17 @@ def _group(
     reasons: Reasons,
 ) -> dict[str, Any]:
     """Figures of some videos, `own`; fakes alone are set against the reals among those `alike` [both shape=(V,)]."""
-    compared = own | (alike & (judged.labels == 0)) if judged.labels[own].all() else own
-    figures = Figures(Sample.of(judged.labels[compared], judged.scores[compared]), threshold, params.n_bins)
+    compared = own | (alike & (evaluated.labels == 0)) if evaluated.labels[own].all() else own
+    figures = Figures(Sample.of(evaluated.labels[compared], evaluated.scores[compared]), threshold, params.n_bins)
     values, cells = figures.values(), figures.cells()
-    right = (judged.scores >= threshold) == (judged.labels == 1)
+    right = (evaluated.scores >= threshold) == (evaluated.labels == 1)
     shown = {
         key: reasons.number(values[key], f"{where}.{key}", undefined(key, cells, "video")) for key in GROUP_FIGURES
     }
     bounds = intervals(figures, {"auc": shown["auc"]}, params, f"{where}.ci", reasons)["auc"]
     return {
         "videos": int(own.sum()),
-        "fake": int(judged.labels[own].sum()),
+        "fake": int(evaluated.labels[own].sum()),
         "acc": round(float(right[own].mean()), DIGITS),
         **shown,
         "ci": {"auc": bounds, "auc_method": auc_method(figures, bounds)},
@@ -264,11 +266,11 @@ def _group(
     }
 
 
-def identities(judged: Judged, threshold: float) -> dict[str, Any]:
+def identities(evaluated: EvaluatedVideos, threshold: float) -> dict[str, Any]:
     """Accuracy by identity; the identities of the lowest accuracy are listed."""
-    right = (judged.scores >= threshold) == (judged.labels == 1)
+    right = (evaluated.scores >= threshold) == (evaluated.labels == 1)
     groups: dict[str, list[bool]] = {}
-    for row, good in zip(judged.rows, right.tolist(), strict=True):
+    for row, good in zip(evaluated.rows, right.tolist(), strict=True):
         if row["identity"] is not None:
             groups.setdefault(row["identity"], []).append(good)
     acc = {name: sum(good) / len(good) for name, good in groups.items()}

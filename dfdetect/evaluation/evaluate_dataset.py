@@ -11,7 +11,7 @@ from dfdetect.config.params import EvaluateParams, PredictParams
 from dfdetect.evaluation.curves import write_plots
 from dfdetect.evaluation.evaluate import evaluate_predictions
 from dfdetect.evaluation.predictions import read_predictions, select
-from dfdetect.inference.saved_model import BundleInfo, read_info
+from dfdetect.inference.saved_model import SavedModelInfo, read_info
 from dfdetect.inference.threshold import decide, read_validation
 from dfdetect.io.tables import write_bytes, write_json
 from dfdetect.reporting.charts import overview_png
@@ -53,7 +53,7 @@ def evaluate_dataset(
 
 def write_figures(
     table: pa.Table,
-    info: BundleInfo,
+    info: SavedModelInfo,
     params: EvaluateParams,
     metrics: Path,
     *,

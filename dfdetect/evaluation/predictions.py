@@ -22,7 +22,7 @@ Target = Literal["label", "any_fake"]
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluatedVideos:
     """The videos that figures are computed from.
 
     Args:
@@ -65,7 +65,7 @@ def check_scores(table: pa.Table, where: str) -> None:
                 )
 
 
-def select(table: pa.Table, params: EvaluateParams, target: Target = "label") -> Judged:
+def select(table: pa.Table, params: EvaluateParams, target: Target = "label") -> EvaluatedVideos:
     """The labelled videos that have a score, or are given one by `evaluate.on_missing: score`.
 
     Args:
@@ -88,7 +88,7 @@ def select(table: pa.Table, params: EvaluateParams, target: Target = "label") ->
     of_frame = np.repeat(np.arange(len(rows)), counts)
     frame_scores = np.array([score for row in rows for score in row["frame_score"] or []], np.float64)
     frames = Sample(labels[of_frame] if len(rows) else labels, frame_scores, of_frame, len(rows))
-    return Judged(rows, labels, np.array([row["score"] for row in rows], np.float64), frames)
+    return EvaluatedVideos(rows, labels, np.array([row["score"] for row in rows], np.float64), frames)
 
 
 def _missing(lost: list[dict[str, Any]], total: int) -> str:

@@ -13,7 +13,7 @@ from dfdetect.evaluation.predictions import check_scores
 from dfdetect.inference import saved_model
 from dfdetect.inference.examples import make_examples
 from dfdetect.inference.robustness import Robustness, robustness, write_robustness
-from dfdetect.inference.saved_model import Aggregation, BundleInfo
+from dfdetect.inference.saved_model import Aggregation, SavedModelInfo
 from dfdetect.inference.scoring import Index, Scored, Scorer, load_index, prediction_rows, reads_sequences
 from dfdetect.inference.threshold import decide, read_validation
 from dfdetect.io.schemas import COVERAGE, EXAMPLES, PREDICTIONS
@@ -27,7 +27,7 @@ class OpenSplit:
     """A dataset's test split, and the detector that scores it."""
 
     folder: Path
-    info: BundleInfo
+    info: SavedModelInfo
     scorer: Scorer
     videos: Videos
     index: Index

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from dfdetect.inference.saved_model import BundleInfo
+from dfdetect.inference.saved_model import SavedModelInfo
 
 CSV_COLUMNS = (
     "path",
@@ -55,7 +55,7 @@ class Prediction:
     """
 
     path: str
-    info: BundleInfo
+    info: SavedModelInfo
     threshold: float
     score: float | None = None
     frames: list[FrameScore] = field(default_factory=list)

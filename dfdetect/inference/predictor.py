@@ -17,7 +17,7 @@ from dfdetect.inference.confidence import Confidence, assess_confidence
 from dfdetect.inference.inputs import Input, expand
 from dfdetect.inference.prediction import FrameScore, Prediction
 from dfdetect.inference.prepare import Preparation, Prepared, Task, preparation, prepare
-from dfdetect.inference.saved_model import FOLDER, BundleInfo, load, read_info
+from dfdetect.inference.saved_model import FOLDER, SavedModelInfo, load, read_info
 from dfdetect.inference.threshold import decide, read_validation
 from dfdetect.runtime.executor import run
 from dfdetect.runtime.pool import Outcome
@@ -62,7 +62,7 @@ class Predictor:
         runtime: RuntimeParams | None = None,
     ) -> None:
         self.model = Path(model)
-        self.info: BundleInfo = read_info(self.model)
+        self.info: SavedModelInfo = read_info(self.model)
         self.preparation: Preparation = preparation(self.info)
         self.aggregation, own, self.validation = decide(self.info, read_validation(self.model), aggregation, top_k)
         self.threshold = own if threshold is None else threshold

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from pydantic import ValidationError
 
-from dfdetect.config.params import FacesParams, MasksParams, MelsParams, MouthsParams, RoomParams, describe
+from dfdetect.config.params import FacesParams, MasksParams, MelsParams, MouthsParams, VideoStageParams, describe
 from dfdetect.errors import MediaError, UserError
-from dfdetect.inference.saved_model import BundleInfo
+from dfdetect.inference.saved_model import SavedModelInfo
 from dfdetect.media.video import probe
 from dfdetect.runtime.video_stage import Result, Video
 
-ParamsOf = TypeVar("ParamsOf", bound=RoomParams)
+ParamsOf = TypeVar("ParamsOf", bound=VideoStageParams)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Prepared:
         return self.faces.num_rows if self.mouths is None else 1
 
 
-def preparation(info: BundleInfo) -> Preparation:
+def preparation(info: SavedModelInfo) -> Preparation:
     """The params that made the detector's training data.
 
     Raises:
@@ -77,7 +77,7 @@ def preparation(info: BundleInfo) -> Preparation:
     )
 
 
-def _params(info: BundleInfo, stage: str, params_class: type[ParamsOf]) -> ParamsOf:
+def _params(info: SavedModelInfo, stage: str, params_class: type[ParamsOf]) -> ParamsOf:
     if stage not in info.preprocess:
         raise UserError(f"detector.json has no preprocess.{stage}, which {info.detector} needs: train it again.")
     try:
@@ -90,7 +90,7 @@ def prepare(task: Task) -> Prepared:
     """Find faces, and make masks or mouths and mels where they are needed. Runs in a worker.
 
     Raises:
-        MediaError: the file cannot be used; status and reason as the stage's ledger has them.
+        MediaError: the file cannot be used; status and reason as the stage's result cache has them.
     """
     from dfdetect.faces.extraction import crop_video
 

@@ -112,7 +112,7 @@ class TrainingData(_Part):
     val: VideoCounts | None = None
 
 
-class BundleInfo(_Part):
+class SavedModelInfo(_Part):
     """detector.json: what a user of the weights must know.
 
     Fields:
@@ -164,7 +164,7 @@ class BundleInfo(_Part):
 
 
 def save(
-    folder: Path, weights: Mapping[str, Tensor], info: BundleInfo, card: str, *, validation: pa.Table | None = None
+    folder: Path, weights: Mapping[str, Tensor], info: SavedModelInfo, card: str, *, validation: pa.Table | None = None
 ) -> None:
     """Write a saved model; the folder is replaced whole, or left as it was.
 
@@ -202,7 +202,7 @@ def save(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def read_info(folder: Path) -> BundleInfo:
+def read_info(folder: Path) -> SavedModelInfo:
     """Read detector.json only; imports no torch.
 
     Raises:
@@ -219,12 +219,12 @@ def read_info(folder: Path) -> BundleInfo:
     if version != VERSION:
         raise UserError(f"{path} is of version {version!r}, this release reads version {VERSION}: train it again.")
     try:
-        return BundleInfo.model_validate(raw)
+        return SavedModelInfo.model_validate(raw)
     except ValidationError as error:
         raise UserError(describe(error, str(path))) from None
 
 
-def load(folder: Path) -> tuple[BundleInfo, Detector]:
+def load(folder: Path) -> tuple[SavedModelInfo, Detector]:
     """Build a saved model's detector with its weights, in evaluation mode on the CPU.
 
     Raises:

@@ -28,7 +28,7 @@ from dfdetect.detectors.base import Detector
 from dfdetect.detectors.calibration import apply_anomaly
 from dfdetect.errors import UserError
 from dfdetect.inference.aggregation import aggregate
-from dfdetect.inference.saved_model import Aggregation, BundleInfo
+from dfdetect.inference.saved_model import Aggregation, SavedModelInfo
 from dfdetect.runtime.threads import choose_device, cpu_count
 
 Index = CropIndex | SequenceIndex
@@ -65,12 +65,12 @@ class Scored:
     skipped: int = 0  # crops that cannot be decoded
 
 
-def reads_sequences(info: BundleInfo) -> bool:
+def reads_sequences(info: SavedModelInfo) -> bool:
     """Whether the detector reads sequences of mouth crops and sound rather than single face crops."""
     return "mouths" in info.inputs
 
 
-def sequence_settings(info: BundleInfo, trim: bool | None = None) -> SequenceSettings:
+def sequence_settings(info: SavedModelInfo, trim: bool | None = None) -> SequenceSettings:
     """How the detector wants its sequences; `trim` overrides whether leading silence is cut."""
     settings = dict(info.evaluation.sequence or {})
     if trim is not None:
@@ -78,7 +78,7 @@ def sequence_settings(info: BundleInfo, trim: bool | None = None) -> SequenceSet
     return SequenceSettings(**settings)
 
 
-def load_index(folder: Path, videos: Videos, info: BundleInfo) -> Index:
+def load_index(folder: Path, videos: Videos, info: SavedModelInfo) -> Index:
     """Index what the detector reads of some videos of a dataset on disk.
 
     Args:
@@ -106,7 +106,7 @@ class Scorer:
     """
 
     def __init__(
-        self, detector: Detector, info: BundleInfo, *, device: str = "auto", batch_size: int | None = None
+        self, detector: Detector, info: SavedModelInfo, *, device: str = "auto", batch_size: int | None = None
     ) -> None:
         if detector.trains_on == "real" and info.calibration is None:
             raise UserError(
@@ -261,7 +261,7 @@ def _reproducible() -> Iterator[None]:
 def prediction_rows(
     videos: Videos,
     scored: Sequence[Scored],
-    info: BundleInfo,
+    info: SavedModelInfo,
     *,
     threshold: float,
     variants: Mapping[str, Sequence[Scored]] | None = None,

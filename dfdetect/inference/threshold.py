@@ -15,7 +15,7 @@ from dfdetect.inference.saved_model import VALIDATION, Aggregation, best_thresho
 
 if TYPE_CHECKING:
     from dfdetect.inference.aggregation import aggregate
-from dfdetect.inference.saved_model import BundleInfo
+from dfdetect.inference.saved_model import SavedModelInfo
 
 
 def read_validation(model: Path) -> pa.Table | None:
@@ -25,7 +25,7 @@ def read_validation(model: Path) -> pa.Table | None:
 
 
 def decide(
-    info: BundleInfo, validation: pa.Table | None, wanted: str, top_k: int
+    info: SavedModelInfo, validation: pa.Table | None, wanted: str, top_k: int
 ) -> tuple[Aggregation, float, pa.Table | None]:
     """Settle how frames are combined and what threshold goes with it.
 
@@ -35,7 +35,7 @@ def decide(
         wanted: mean, median, max, top_k, or auto: as the detector was trained.
         top_k: of top_k.
     Returns:
-        The combination; the threshold: the bundle's own, or chosen anew on validation where another combination is
+        The combination; the threshold: the saved model's own, or chosen anew on validation where another combination is
         wanted; the validation predictions under that combination.
     Raises:
         UserError: another combination is wanted of a detector that scores a sequence as one, or there are no

@@ -1,4 +1,4 @@
-"""Where pretrained weights come from: a file in models/weights/, a package that bundles them, or a pinned address.
+"""Where pretrained weights come from: a file in models/weights/, a package that saved models them, or a pinned address.
 
 Weights are data, never code: safetensors or PyTorch's `weights_only` loader, and nothing else, read them.
 """
@@ -38,7 +38,7 @@ class Weights:
     Args:
         licence: of the weights, as their publisher states it.
         suffix: of the file in models/weights/.
-        package, resource: the installed package that bundles it, and the path inside it.
+        package, resource: the installed package that saved models it, and the path inside it.
         url: where it is published (https).
         sha256: hex digest of the published file, or its first digits where only those are known; of a zip archive,
             either of the archive or of its one member.

@@ -163,7 +163,7 @@ PREDICTIONS = _schema(
     "predictions",
     [
         _key(),
-        _field("label", pa.int8(), "what the detector is judged against: 0 real, 1 fake, null unknown"),
+        _field("label", pa.int8(), "what the detector is evaluated against: 0 real, 1 fake, null unknown"),
         _field("any_fake", pa.int8(), "0 all real, 1 any part fake, null unknown"),
         _field("category", pa.string()),
         _field("method", pa.string()),

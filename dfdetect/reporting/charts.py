@@ -22,7 +22,7 @@ from scipy.stats import norm
 from dfdetect.evaluation.caveats import reasons, too_few, with_interval
 from dfdetect.evaluation.curves import histogram, precision_recall, roc
 from dfdetect.evaluation.metrics import Sample
-from dfdetect.evaluation.predictions import Judged
+from dfdetect.evaluation.predictions import EvaluatedVideos
 from dfdetect.evaluation.reliability import reliability_curve
 
 if TYPE_CHECKING:
@@ -107,43 +107,45 @@ class Chart:
     legend: list[tuple[str, str]]
 
 
-def performance_charts(judged: Judged, threshold: float, cells: Mapping[str, int]) -> list[Chart]:
+def performance_charts(evaluated: EvaluatedVideos, threshold: float, cells: Mapping[str, int]) -> list[Chart]:
     """What can be drawn of the scores: curves need both classes, the others at least one video.
 
     Args:
-        judged: videos and frames.
+        evaluated: videos and frames.
         threshold: a score of at least this is predicted fake.
         cells: the confusion matrix of the videos: tn, fp, fn, tp.
     """
-    videos, found = judged.videos, []
+    videos, found = evaluated.videos, []
     if roc(videos):
         found += [
-            _chart("ROC", "ROC curve: TPR against FPR", lambda axes: _roc(axes, judged)),
-            _chart("Precision and recall", "precision-recall curve", lambda axes: _precision_recall(axes, judged)),
-            _chart("DET", "detection error trade-off: FNR against FPR on probit axes", lambda axes: _det(axes, judged)),
+            _chart("ROC", "ROC curve: TPR against FPR", lambda axes: _roc(axes, evaluated)),
+            _chart("Precision and recall", "precision-recall curve", lambda axes: _precision_recall(axes, evaluated)),
+            _chart(
+                "DET", "detection error trade-off: FNR against FPR on probit axes", lambda axes: _det(axes, evaluated)
+            ),
         ]
     if videos.scores.size:
         reals, fakes = cells["tn"] + cells["fp"], cells["fn"] + cells["tp"]
         words = f"of {reals} reals {cells['fp']} were predicted fake; of {fakes} fakes {cells['fn']} predicted real"
         found += [
-            _chart("Scores", "histogram of the scores", lambda axes: _histogram(axes, judged, threshold)),
+            _chart("Scores", "histogram of the scores", lambda axes: _histogram(axes, evaluated, threshold)),
             _chart("Calibration", "reliability curve with the diagonal", lambda axes: _calibration(axes, videos)),
             _chart("Confusion", f"confusion matrix: {words}", lambda axes: _confusion(axes, cells)),
         ]
     return found
 
 
-def score_strips(judged: Judged, column: str, threshold: float, *, title: str) -> Chart:
+def score_strips(evaluated: EvaluatedVideos, column: str, threshold: float, *, title: str) -> Chart:
     """Every video's score by category, method or compression: reals first, then fakes by falling median.
 
     Args:
-        judged: the videos; those without the column are left out.
+        evaluated: the videos; those without the column are left out.
         column: of their rows.
         threshold: a score of at least this is predicted fake.
         title: what a score is.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
-    for row in judged.rows:
+    for row in evaluated.rows:
         if row[column] is not None:
             groups.setdefault(row[column], []).append(row)
     strips = []
@@ -280,11 +282,11 @@ def interval_chart(value: float, bounds: Sequence[float] | None, *, label: str) 
     return _chart("", label, draw, (380, 40))
 
 
-def overview_png(judged: Judged, figures: Mapping[str, Any], *, title: str, threshold: float) -> bytes:
+def overview_png(evaluated: EvaluatedVideos, figures: Mapping[str, Any], *, title: str, threshold: float) -> bytes:
     """metrics/<dataset>/roc.png: ROC, scores and confusion at a glance; the same figures give the same bytes.
 
     Args:
-        judged: videos and frames.
+        evaluated: videos and frames.
         figures: what evaluate.json says.
         title: detector and dataset.
         threshold: a score of at least this is predicted fake.
@@ -301,7 +303,7 @@ def overview_png(judged: Judged, figures: Mapping[str, Any], *, title: str, thre
         figure.suptitle(f"{title}: {few}" if few else title, x=0.008, ha="left", fontsize=11)
         curve, scores, confusion = figure.subplots(1, 3, width_ratios=[1, 1.25, 0.85])
         curve.set_title("ROC")
-        _roc(curve, judged)
+        _roc(curve, evaluated)
         curve.set_box_aspect(1)
         handles, names = curve.get_legend_handles_labels()
         if names:
@@ -309,7 +311,7 @@ def overview_png(judged: Judged, figures: Mapping[str, Any], *, title: str, thre
         if figures["video"]["auc"] is None:
             curve.text(0.5, 0.5, "undefined: one class is missing", ha="center", color=MUTED)
         scores.set_title("Scores of the videos")
-        _histogram(scores, judged, threshold)
+        _histogram(scores, evaluated, threshold)
         confusion.set_title("Confusion (videos)")
         _confusion(confusion, figures["video"]["confusion"])
         data = io.BytesIO()
@@ -325,30 +327,30 @@ def _unit(axes: Axes, x: str, y: str) -> None:
     axes.grid(axis="y")
 
 
-def _levels(judged: Judged) -> list[tuple[str, str, Sample]]:
-    return [("frames", VIOLET, judged.frames), ("videos", INK, judged.videos)]
+def _levels(evaluated: EvaluatedVideos) -> list[tuple[str, str, Sample]]:
+    return [("frames", VIOLET, evaluated.frames), ("videos", INK, evaluated.videos)]
 
 
-def _roc(axes: Axes, judged: Judged) -> None:
+def _roc(axes: Axes, evaluated: EvaluatedVideos) -> None:
     axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=DOTTED)
-    for name, colour, sample in _levels(judged):
+    for name, colour, sample in _levels(evaluated):
         if points := roc(sample):
             axes.plot([p["fpr"] for p in points], [p["tpr"] for p in points], color=colour, label=name)
     _unit(axes, "FPR", "TPR")
 
 
-def _precision_recall(axes: Axes, judged: Judged) -> None:
+def _precision_recall(axes: Axes, evaluated: EvaluatedVideos) -> None:
     """With the precision of chance: the fraction of fakes."""
-    axes.axhline(float(judged.labels.mean()), color=MUTED, lw=1, ls=DOTTED)
-    for name, colour, sample in _levels(judged):
+    axes.axhline(float(evaluated.labels.mean()), color=MUTED, lw=1, ls=DOTTED)
+    for name, colour, sample in _levels(evaluated):
         if points := precision_recall(sample):
             axes.plot([p["recall"] for p in points], [p["precision"] for p in points], color=colour, label=name)
     _unit(axes, "recall", "precision")
 
 
-def _det(axes: Axes, judged: Judged) -> None:
+def _det(axes: Axes, evaluated: EvaluatedVideos) -> None:
     """FNR against FPR on probit axes, where normally distributed scores give straight lines."""
-    for name, colour, sample in _levels(judged):
+    for name, colour, sample in _levels(evaluated):
         if points := roc(sample):
             rates = np.clip([(p["fpr"], 1 - p["tpr"]) for p in points], *DET_ENDS)
             axes.plot(*norm.ppf(rates).T, color=colour, label=name)
@@ -359,9 +361,9 @@ def _det(axes: Axes, judged: Judged) -> None:
     axes.grid(axis="y")
 
 
-def _histogram(axes: Axes, judged: Judged, threshold: float) -> None:
+def _histogram(axes: Axes, evaluated: EvaluatedVideos, threshold: float) -> None:
     """Reals upwards, fakes downwards, so that neither hides the other."""
-    rows = histogram(judged.videos)
+    rows = histogram(evaluated.videos)
     top = max((row["fraction"] for row in rows), default=1.0) * 1.15
     for name, sign in (("real", 1), ("fake", -1)):
         own = [row for row in rows if row["class"] == name]
@@ -369,7 +371,7 @@ def _histogram(axes: Axes, judged: Judged, threshold: float) -> None:
         axes.bar([row["score"] for row in own], heights, width=0.92 / max(len(own), 1), color=CLASSES[name])
         # reals crowd at the left and fakes at the right, so each name stands at the other side
         x, side, y, upright = (0.98, "right", 0.97, "top") if sign > 0 else (0.02, "left", 0.03, "bottom")
-        text = f"{int((judged.labels == (name == 'fake')).sum())} {name}"
+        text = f"{int((evaluated.labels == (name == 'fake')).sum())} {name}"
         axes.text(x, y, text, transform=axes.transAxes, ha=side, va=upright, color=CLASSES[name], weight="bold")
     axes.axhline(0, color=RULE, lw=1)
     axes.axvline(threshold, color=INK, lw=1.2, ls=DASHED)

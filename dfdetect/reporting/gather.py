@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from dfdetect.config.params import EvaluateParams
 from dfdetect.errors import UserError
-from dfdetect.evaluation.predictions import Judged, read_predictions, select
+from dfdetect.evaluation.predictions import EvaluatedVideos, read_predictions, select
 from dfdetect.io.tables import read_json
 
 STAGES = ("download", "faces", "masks", "mouths", "mels")
@@ -26,7 +26,7 @@ class DatasetFacts:
     name: str
     figures: dict[str, Any]
     table: pa.Table
-    judged: Judged
+    evaluated: EvaluatedVideos
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     splits: dict[str, Any] = field(default_factory=dict)
     robustness: dict[str, Any] = field(default_factory=dict)
@@ -68,7 +68,7 @@ def gather(name: str, params: EvaluateParams, root: Path = Path()) -> DatasetFac
         name=name,
         figures=read_json(metrics / "details" / "evaluate.json"),
         table=table,
-        judged=select(table, params),
+        evaluated=select(table, params),
         stages={stage: read_json(path) for stage in STAGES if (path := metrics / f"{stage}.json").exists()},
         splits={key: value for path in audit if path.exists() for key, value in read_json(path).items()},
         robustness=read_json(path) if (path := metrics / "details" / "robustness.json").exists() else {},

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dfdetect.inference.saved_model import SYNTHETIC_WARNING, BundleInfo
+from dfdetect.inference.saved_model import SYNTHETIC_WARNING, SavedModelInfo
 
 
-def model_card(info: BundleInfo, metrics: dict[str, Any], *, parameters: int, warnings: Sequence[str]) -> str:
+def model_card(info: SavedModelInfo, metrics: dict[str, Any], *, parameters: int, warnings: Sequence[str]) -> str:
     """README.md of a saved model, from what is known of the training; the same inputs give the same text.
 
     Args:
@@ -19,7 +19,7 @@ def model_card(info: BundleInfo, metrics: dict[str, Any], *, parameters: int, wa
     """
     best = metrics["best"]
     counts = metrics["data"]
-    judged = "the picture alone (visual_label)" if info.target == "visual_label" else "picture and sound (label)"
+    target = "the picture only (visual_label)" if info.target == "visual_label" else "picture and sound (label)"
     figures = "\n".join(
         f"| {name} | {value:.4f} |"
         for name, value in sorted(best.items())
@@ -43,7 +43,7 @@ def model_card(info: BundleInfo, metrics: dict[str, Any], *, parameters: int, wa
     warning = f"\n**{SYNTHETIC_WARNING}**\n" if info.synthetic else ""
     return f"""# {info.detector}
 {warning}
-A deepfake detector of {parameters / 1e6:.1f} million parameters. It judges {judged}.
+A deepfake detector of {parameters / 1e6:.1f} million parameters. It classifies {target}.
 
 ## Use
 `dfdetect predict FILE...` with this folder as `models/detector/`. The score is the {score}; a video counts as
@@ -67,7 +67,7 @@ which epoch {best["epoch"]} was the best by validation. The test split was not r
 {figures}
 | {info.threshold.criterion} at the threshold | {info.threshold.achieved:.4f} |
 
-The threshold was chosen on these same videos, so its own figure flatters. For honest figures see
+The threshold was chosen on these same videos, so its own figure flatters. For unbiased figures see
 `metrics/<dataset>/evaluate.json`.
 
 ## Audit of the splits
@@ -75,7 +75,7 @@ The threshold was chosen on these same videos, so its own figure flatters. For h
 
 ## Limits
 Trained on the forgeries of one dataset. Forgeries of other kinds, other compression, other cameras and other groups of
-people may be judged wrongly and with confidence. A score is a hint for a person who looks, and no proof.
+people may be target wrongly and with confidence. A score is a hint for a person who looks, and no proof.
 
 ## Made with
 {packages}.

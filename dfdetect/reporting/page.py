@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dfdetect.evaluation.caveats import reasons, too_few, with_interval
-from dfdetect.inference.saved_model import BundleInfo
+from dfdetect.inference.saved_model import SavedModelInfo
 from dfdetect.reporting.charts import COLOURS, Chart, interval_chart, training_chart
 from dfdetect.reporting.gather import Section
 from dfdetect.reporting.html import fill
@@ -20,7 +20,7 @@ Curves = dict[str, list[tuple[float, float]]]
 class Run:
     """What the page is made of: the detector, the sections, training curves, metrics/cross_dataset.json."""
 
-    info: BundleInfo
+    info: SavedModelInfo
     trained_on: str
     sections: list[Section]
     curves: Curves

@@ -42,7 +42,7 @@ def render_section(facts: DatasetFacts, pictures: Examples, *, anomaly: bool) ->
         pictures: of its videos.
         anomaly: whether the detector is an anomaly detector, trained on reals only.
     """
-    figures, judged = facts.figures, facts.judged
+    figures, evaluated = facts.figures, facts.evaluated
     threshold = figures["threshold"]
     score = "calibrated anomaly score" if anomaly else "probability of fake"
     return fill(
@@ -53,12 +53,12 @@ def render_section(facts: DatasetFacts, pictures: Examples, *, anomaly: bool) ->
         names=FIGURES,
         crossed=CROSSED,
         why=reasons(figures),
-        performance=performance_charts(judged, threshold, figures["video"]["confusion"]),
+        performance=performance_charts(evaluated, threshold, figures["video"]["confusion"]),
         groups={
-            name: score_strips(judged, name, threshold, title=score)
+            name: score_strips(evaluated, name, threshold, title=score)
             for name in GROUPS
             if len(figures[f"by_{name}"]) > 1
         },
-        thresholds=accuracy_by_threshold(judged.videos, threshold) if judged.labels.size else None,
+        thresholds=accuracy_by_threshold(evaluated.videos, threshold) if evaluated.labels.size else None,
         robustness=robustness_charts(facts.robustness) if facts.robustness.get("auc") else [],
     )

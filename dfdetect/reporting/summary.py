@@ -45,7 +45,7 @@ def summary(params: Params) -> str:
             "Where the results are",
             *(f"  {place:<{width}}  {what}" for place, what in places.items()),
             "",
-            "Compare runs: .venv/bin/dvc metrics diff   Show curves: .venv/bin/dvc plots show",
+            "Compare runs: dvc metrics diff   Show curves: dvc plots show",
             "Score a file: dfdetect predict FILE",
             "",
             rounding_note(),

@@ -1,7 +1,7 @@
 """What is computed already: a Parquet file a video and stage under .cache/, named by what the result depends on.
 
-The ledger lets a stage continue after an interruption and process only what changed; the artifacts are assembled from
-it. It is never an input to anything else and is safe to delete.
+The result cache lets a stage continue after an interruption and process only what changed; the artifacts are assembled
+from it. It is never an input to anything else and is safe to delete.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from dfdetect.errors import UserError
 from dfdetect.io.tables import atomic_path, check_schema, conform, open_parquet
 
-ROOT = Path(".cache/ledger")
+ROOT = Path(".cache/results")
 # A network folder shows a file that another machine has made once its cached list of names is out of date.
 VISIBLE_S = 90.0
 # Code is named by its path from the folder that holds the packages.
@@ -37,11 +37,11 @@ def _digest(text: bytes) -> bytes:
 
 
 class DamagedEntryError(Exception):
-    """An entry of the ledger was damaged on the disk; it has been removed, so that its video is computed again."""
+    """An entry was damaged on the disk; it has been removed, so that its video is computed again."""
 
 
-class Ledger:
-    """The ledger of one stage: results by key, each a table and a record (a small dict with at least `status`)."""
+class ResultCache:
+    """The result cache of one stage: by key a table and a record (a small dict with at least `status`)."""
 
     def __init__(self, stage: str, schema: pa.Schema, root: Path | None = None) -> None:
         self.folder = (root or ROOT) / stage

@@ -159,7 +159,7 @@ def _guarded(work: Callable[[Any], Any], task: Any) -> Answer:
         return ("user_error", None, str(error))
     except MemoryError:
         return ("out_of_memory", None, "needed more memory than runtime.memory_limit_mb allows")
-    except Exception as error:  # one video's unforeseen trouble is a ledger row, with where it happened
+    except Exception as error:  # one video's unforeseen trouble is a row of the table, with where it happened
         if "not enough memory" in str(error) or "Insufficient memory" in str(error):  # torch's and OpenCV's words
             return ("out_of_memory", None, f"needed more memory than runtime.memory_limit_mb allows ({error})"[:300])
         frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -3,7 +3,7 @@
 Each worker is a Ray actor that holds a LocalPool of one process, so that a crash, a hang or a memory blow-up costs one
 video there as it does here. What may be lost besides is the actor, with its machine: its tasks go to others.
 
-The project's folder must be at the same path on all machines: code, videos, artifacts and the ledger are read and
+The project's folder must be at the same path on all machines: code, videos, artifacts and the result cache are read and
 written there. Before it is given a task, every worker shows that it sees a file just made here and can write beside it.
 """
 

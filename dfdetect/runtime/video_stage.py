@@ -1,6 +1,6 @@
 """Run one per-video stage over a dataset: look up what is known, compute the rest in workers, assemble the artifact.
 
-faces, masks, mouths and mels are this function with another `Room`.
+faces, masks, mouths and mels are this function with another `VideoStage`.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from dfdetect.config.params import RoomParams, RuntimeParams, dataset_folder
+from dfdetect.config.params import RuntimeParams, VideoStageParams, dataset_folder
 from dfdetect.datasets.tree import below, stored
 from dfdetect.errors import MediaError, UserError
 from dfdetect.io.schemas import COVERAGE, FACES, VIDEOS
 from dfdetect.io.tables import Shards, ShardWriter, conform, from_rows, read_json, read_table, write_json
 from dfdetect.io.workspace import from_where, resolve
-from dfdetect.runtime.cache import DamagedEntryError, Ledger, code_hash, make_key
+from dfdetect.runtime.cache import DamagedEntryError, ResultCache, code_hash, make_key
 from dfdetect.runtime.executor import run
 from dfdetect.runtime.locks import exclusive, shared
 from dfdetect.runtime.pool import Outcome
 
-# Failures listed by name in the metrics; the rest are counted, and all are in the ledger.
+# Failures listed by name in the metrics; the rest are counted, and all are in the results.
 LISTED_FAILURES = 50
-# A stage begins anew when an entry of its ledger turns out damaged; a disk that damages them each time is told.
+# A stage begins anew when an entry of its result cache turns out damaged; a disk that damages them each time is told.
 ROUNDS = 3
 # What the next run may not repeat: never remembered.
 SKIPPED = "skipped"  # the faces stage has already counted this video as failed
@@ -47,21 +47,21 @@ class Video:
 
 @dataclass(frozen=True)
 class Result:
-    """What a room computed of one video: rows, and a record with at least `status` (and `reason` unless ok)."""
+    """What a stage computed of one video: rows, and a record with at least `status` (and `reason` unless ok)."""
 
     table: pa.Table
     record: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Room:
+class VideoStage:
     """A per-video stage.
 
     Args:
         name: the stage's name and its artifact's folder.
         schema: of its rows.
         code: files and folders under stages/ that decide its results: when their code changes (comments and docstrings
-            aside), old ledger entries are not reused.
+            aside), old result cache entries are not reused.
         work: (video, rows of faces or None, params) -> Result, run in a worker process.
         reads_faces: hand the video's face rows to `work`; a video without any is not given to it.
         good: statuses that are no failure.
@@ -85,10 +85,10 @@ class Room:
 class _Job:
     video: Video
     key: str
-    room: str
+    stage: str
     schema: pa.Schema
     work: Callable[[Video, pa.Table | None, Any], Result]
-    params: RoomParams
+    params: VideoStageParams
     faces: Path | None
 
 
@@ -120,51 +120,51 @@ def media_root(dataset: str) -> Path:
     return root
 
 
-def run_room(room: Room, dataset: str, params: RoomParams, runtime: RuntimeParams) -> dict[str, Any]:
-    """Bring the room's artifact of one dataset up to date and write its metrics.
+def run_stage(stage: VideoStage, dataset: str, params: VideoStageParams, runtime: RuntimeParams) -> dict[str, Any]:
+    """Bring the stage's artifact of one dataset up to date and write its metrics.
 
     Returns:
-        The metrics that were written to metrics/<dataset>/<room>.json.
+        The metrics that were written to metrics/<dataset>/<stage>.json.
     Raises:
         UserError: an input is missing, or more videos failed than params.max_failed_fraction allows (the metrics are
             written all the same, so that the reasons can be looked at); or another process runs this stage on it.
     """
-    ledger = Ledger(room.name, room.schema)
-    metrics = Path("metrics") / dataset / f"{room.name}.json"
-    with exclusive(room.name, dataset, dataset_folder(dataset) / room.name, metrics), shared(ledger.folder):
+    results = ResultCache(stage.name, stage.schema)
+    metrics = Path("metrics") / dataset / f"{stage.name}.json"
+    with exclusive(stage.name, dataset, dataset_folder(dataset) / stage.name, metrics), shared(results.folder):
         for _ in range(ROUNDS):
             try:
-                return _bring_up_to_date(room, dataset, params, runtime, ledger)
+                return _bring_up_to_date(stage, dataset, params, runtime, results)
             except DamagedEntryError as error:  # removed by now: the next round computes it
                 damaged = error
     raise UserError(
-        f"{damaged} was damaged on the disk, as others in {ROUNDS} rounds: check the disk of {ledger.folder}."
+        f"{damaged} was damaged on the disk, as others in {ROUNDS} rounds: check the disk of {results.folder}."
     )
 
 
 def _bring_up_to_date(
-    room: Room, dataset: str, params: RoomParams, runtime: RuntimeParams, ledger: Ledger
+    stage: VideoStage, dataset: str, params: VideoStageParams, runtime: RuntimeParams, results: ResultCache
 ) -> dict[str, Any]:
     videos = load_videos(dataset)
-    settled, jobs = _plan(room, dataset, videos, params, ledger)
+    settled, jobs = _plan(stage, dataset, videos, params, results)
     gpu = getattr(params, "device", "cpu") != "cpu"
     crashed: list[_Job] = []
-    for outcome in run(_compute, jobs, runtime, label=f"{room.name} {dataset}", gpu=gpu):
+    for outcome in run(_compute, jobs, runtime, label=f"{stage.name} {dataset}", gpu=gpu):
         settled[outcome.task.video.video_id] = _settled(outcome)
         if outcome.status == "crashed":
             crashed.append(outcome.task)
     # Once more: a worker may have been killed for another's sake, by the system when memory ran out or by hand.
-    for outcome in run(_compute, crashed, runtime, label=f"{room.name} {dataset}, again", gpu=gpu):
+    for outcome in run(_compute, crashed, runtime, label=f"{stage.name} {dataset}, again", gpu=gpu):
         settled[outcome.task.video.video_id] = _settled(outcome)
     records = [{"video_id": video.video_id, **settled[video.video_id][1]} for video in videos]
-    metrics, place = _metrics(room, records), Path("metrics") / dataset / f"{room.name}.json"
+    metrics, place = _metrics(stage, records), Path("metrics") / dataset / f"{stage.name}.json"
     if metrics["videos"] and metrics["failed_fraction"] > params.max_failed_fraction:
         write_json(place, metrics)
-        raise UserError(_too_many_failed(room, dataset, params, metrics, place))
+        raise UserError(_too_many_failed(stage, dataset, params, metrics, place))
     if runtime.executor == "ray":
-        ledger.await_entries(key for key, _ in settled.values() if key is not None)
-    coverage = _coverage(records, settled) if room.coverage else None
-    metrics["rows"] = _assemble(room, dataset, videos, settled, ledger, coverage)
+        results.await_entries(key for key, _ in settled.values() if key is not None)
+    coverage = _coverage(records, settled) if stage.coverage else None
+    metrics["rows"] = _assemble(stage, dataset, videos, settled, results, coverage)
     write_json(place, metrics)
     return metrics
 
@@ -173,18 +173,18 @@ _Settled = dict[str, tuple[str | None, dict[str, Any]]]
 
 
 def _plan(
-    room: Room, dataset: str, videos: list[Video], params: RoomParams, ledger: Ledger
+    stage: VideoStage, dataset: str, videos: list[Video], params: VideoStageParams, results: ResultCache
 ) -> tuple[_Settled, list[_Job]]:
     """Part the videos into those whose result is known and those to compute."""
     settled: _Settled = {}
     jobs: list[_Job] = []
     common = {
-        "stage": room.name,
-        "code": code_hash(room.code),
+        "stage": stage.name,
+        "code": code_hash(stage.code),
         "params": params.fingerprint(),
-        "weights": room.weights(params),
+        "weights": stage.weights(params),
     }
-    upstream = _upstream(dataset) if room.reads_faces else None
+    upstream = _upstream(dataset) if stage.reads_faces else None
     for video in videos:
         if video.sha256 is None:
             settled[video.video_id] = (None, {"status": "unreadable", "reason": "the file cannot be read"})
@@ -197,12 +197,12 @@ def _plan(
                 continue
             parts["faces"] = state["key"]
         key = make_key(parts)
-        record = ledger.find(key)
+        record = results.find(key)
         if record is not None:
             settled[video.video_id] = (key, record)
         else:
             faces = dataset_folder(dataset) / "faces" if upstream is not None else None
-            jobs.append(_Job(video, key, room.name, room.schema, room.work, params, faces))
+            jobs.append(_Job(video, key, stage.name, stage.schema, stage.work, params, faces))
     return settled, jobs
 
 
@@ -217,9 +217,9 @@ def _faces(folder: Path) -> Shards:
 
 
 def _compute(job: _Job) -> dict[str, Any]:
-    """In a worker: compute one video's result and put it into the ledger. Returns its record."""
-    ledger = Ledger(job.room, job.schema)
-    known = ledger.find(job.key)
+    """In a worker: compute one video's result and put it into the results. Returns its record."""
+    results = ResultCache(job.stage, job.schema)
+    known = results.find(job.key)
     if known is not None:  # a file of the same content came first
         return known
     rows = _faces(job.faces).read(job.video.video_id) if job.faces is not None else None
@@ -231,7 +231,7 @@ def _compute(job: _Job) -> dict[str, Any]:
     except MediaError as error:
         _check_there(job.video.path)
         result = Result(job.schema.empty_table(), {"status": error.status, "reason": error.reason})
-    ledger.write(job.key, conform(result.table, job.schema), result.record)
+    results.write(job.key, conform(result.table, job.schema), result.record)
     return result.record
 
 
@@ -266,14 +266,19 @@ def _coverage(records: list[dict[str, Any]], settled: _Settled) -> pa.Table:
 
 
 def _assemble(
-    room: Room, dataset: str, videos: list[Video], settled: _Settled, ledger: Ledger, coverage: pa.Table | None
+    stage: VideoStage,
+    dataset: str,
+    videos: list[Video],
+    settled: _Settled,
+    results: ResultCache,
+    coverage: pa.Table | None,
 ) -> int:
     count = 0
-    with ShardWriter(dataset_folder(dataset) / room.name, room.schema) as writer:
+    with ShardWriter(dataset_folder(dataset) / stage.name, stage.schema) as writer:
         for video in videos:
             key = settled[video.video_id][0]
             if key is not None:
-                table = ledger.table(key, video.video_id)
+                table = results.table(key, video.video_id)
                 writer.write(table)
                 count += table.num_rows
         if coverage is not None:
@@ -281,23 +286,25 @@ def _assemble(
     return count
 
 
-def _metrics(room: Room, records: list[dict[str, Any]]) -> dict[str, Any]:
-    failures = [record for record in records if record["status"] not in room.good | {SKIPPED}]
+def _metrics(stage: VideoStage, records: list[dict[str, Any]]) -> dict[str, Any]:
+    failures = [record for record in records if record["status"] not in stage.good | {SKIPPED}]
     listed = [{name: record.get(name) for name in ("video_id", "status", "reason")} for record in failures]
     return {
         "videos": len(records),
         "status": dict(sorted(Counter(record["status"] for record in records).items())),
         "failed": len(failures),
         "failed_fraction": round(len(failures) / len(records), 6) if records else None,
-        **room.summarise(records),
+        **stage.summarise(records),
         "failures": listed[:LISTED_FAILURES],
     }
 
 
-def _too_many_failed(room: Room, dataset: str, params: RoomParams, metrics: dict[str, Any], place: Path) -> str:
+def _too_many_failed(
+    stage: VideoStage, dataset: str, params: VideoStageParams, metrics: dict[str, Any], place: Path
+) -> str:
     first = "\n".join(f"  {f['video_id']}: {f['status']}: {f['reason']}" for f in metrics["failures"][:5])
     return (
-        f"{room.name}: {metrics['failed']} of {metrics['videos']} videos of {dataset} failed, more than "
-        f"{room.name}.max_failed_fraction = {params.max_failed_fraction:g} allows. {place} lists them; the first:\n"
-        f"{first}\nMend or remove them, or raise {room.name}.max_failed_fraction in params.yaml."
+        f"{stage.name}: {metrics['failed']} of {metrics['videos']} videos of {dataset} failed, more than "
+        f"{stage.name}.max_failed_fraction = {params.max_failed_fraction:g} allows. {place} lists them; the first:\n"
+        f"{first}\nMend or remove them, or raise {stage.name}.max_failed_fraction in params.yaml."
     )

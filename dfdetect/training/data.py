@@ -31,7 +31,7 @@ class TrainData:
     Args:
         train, val: datasets; their `index` says what is in them.
         sampler: settings of the training's sampler.
-        val_frames: crops a validation video is judged by; None: all.
+        val_frames: crops a validation video is evaluated by; None: all.
         sequence: how clips become sequences, for audio-visual detectors.
         counts: what there is, for metrics/train.json.
         warnings: of the audit of the splits, for the model card.

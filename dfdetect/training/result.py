@@ -1,4 +1,4 @@
-"""The trained detector, judged on validation, as models/detector/ and metrics/train.json."""
+"""The trained detector, evaluated on validation, as models/detector/ and metrics/train.json."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dfdetect.config.params import Params
 from dfdetect.data.batches import make_loader, to_inputs
 from dfdetect.detectors.calibration import fit_anomaly
 from dfdetect.errors import UserError
-from dfdetect.inference import saved_model as bundle
+from dfdetect.inference import saved_model
 from dfdetect.inference.scoring import Scorer, prediction_rows
 from dfdetect.io.schemas import PREDICTIONS
 from dfdetect.io.tables import from_rows, write_json
@@ -56,7 +56,7 @@ def raw_scores(module: Training, device: str) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(scored), np.concatenate(labels)
 
 
-def find_threshold(labels: np.ndarray, scores: np.ndarray) -> bundle.Threshold:
+def find_threshold(labels: np.ndarray, scores: np.ndarray) -> saved_model.Threshold:
     """The threshold on video scores: of the best balanced accuracy; without fakes, where 95 % of the reals pass.
 
     Args:
@@ -64,13 +64,17 @@ def find_threshold(labels: np.ndarray, scores: np.ndarray) -> bundle.Threshold:
         scores: in [0, 1] [shape=(V,)].
     """
     if {0, 1} <= set(labels.tolist()):
-        value, achieved = bundle.best_threshold(labels, scores)
-        return bundle.Threshold(value=value, achieved=round(achieved, 6))
+        value, achieved = saved_model.best_threshold(labels, scores)
+        return saved_model.Threshold(value=value, achieved=round(achieved, 6))
     value = float(np.quantile(scores, 0.95))
-    return bundle.Threshold(value=value, criterion="real_quantile", achieved=round(float((scores < value).mean()), 6))
+    return saved_model.Threshold(
+        value=value, criterion="real_quantile", achieved=round(float((scores < value).mean()), 6)
+    )
 
 
-def judge(module: Training, info: bundle.BundleInfo, device: str) -> tuple[bundle.BundleInfo, pa.Table]:
+def score_validation(
+    module: Training, info: saved_model.SavedModelInfo, device: str
+) -> tuple[saved_model.SavedModelInfo, pa.Table]:
     """Score the validation videos as evaluate scores others, and choose the threshold on them.
 
     An anomaly detector is calibrated on real videos, and its threshold lets 95 % of them pass: it sees no fake, unless
@@ -100,16 +104,20 @@ def judge(module: Training, info: bundle.BundleInfo, device: str) -> tuple[bundl
 
 
 def write_result(
-    module: Training, workspace: Workspace, params: Params, data_hashes: dict[str, str], folder: Path = bundle.FOLDER
+    module: Training,
+    workspace: Workspace,
+    params: Params,
+    data_hashes: dict[str, str],
+    folder: Path = saved_model.FOLDER,
 ) -> dict[str, Any]:
-    """Judge the best epoch on validation, choose the threshold, write the bundle and the metrics.
+    """Score the best epoch on validation, choose the threshold, write the saved model and the metrics.
 
     Args:
         module: trained.
         workspace: where its best checkpoint is.
         params: what it was trained with.
         data_hashes: of the artifacts it read.
-        folder: where the bundle goes.
+        folder: where the saved model goes.
     Returns:
         What went to metrics/details/train.json; metrics/train.json has the few figures that detectors are compared by.
     """
@@ -123,13 +131,15 @@ def write_result(
         "batch_size": module.batch_size,
         "best": {"epoch": best + 1, **_rounded(module.history[best])},  # counted from 1, as in the log
     }
-    info, predictions = judge(module, describe(module, params, metrics, data_hashes), device_of(module.recipe))
+    info, predictions = score_validation(
+        module, describe(module, params, metrics, data_hashes), device_of(module.recipe)
+    )
     metrics["threshold"] = info.threshold.model_dump(mode="json")
     metrics["data"] = module.data.counts
     metrics["unreadable"] = _unreadable(module)
     parameters = sum(p.numel() for p in module.detector.parameters())
     card = model_card(info, metrics, parameters=parameters, warnings=module.data.warnings)
-    bundle.save(folder, module.detector.state_dict(), info, card, validation=predictions)
+    saved_model.save(folder, module.detector.state_dict(), info, card, validation=predictions)
     write_json(DETAILS, metrics)
     write_json(METRICS, flat_metrics(metrics))
     return metrics
@@ -159,20 +169,20 @@ def _unreadable(module: Training) -> dict[str, Any]:
 
 def describe(
     module: Training, params: Params, metrics: dict[str, Any], data_hashes: dict[str, str]
-) -> bundle.BundleInfo:
+) -> saved_model.SavedModelInfo:
     """detector.json's content; calibration and threshold are still to be found."""
     detector, sequence = module.detector, module.data.sequence
     example = detector.example_batch(1)
     del example["label"]
     with torch.inference_mode():
         output = detector.eval()(example)
-    rooms = {
+    sections = {
         "faces": params.faces_of(params.train.dataset),
         "masks": params.masks,
         "mouths": params.mouths,
         "mels": params.mels,
     }
-    return bundle.BundleInfo(
+    return saved_model.SavedModelInfo(
         detector=detector.name,
         settings=detector.settings.model_dump(mode="json"),
         image_size=detector.image_size,
@@ -183,9 +193,9 @@ def describe(
         target=detector.target,
         mean=detector.mean,
         std=detector.std,
-        threshold=bundle.Threshold(value=0.5, criterion="none", achieved=0.0),
-        evaluation=bundle.Evaluation(sequence=None if sequence is None else vars(sequence)),
-        preprocess={name: room.model_dump(mode="json") for name, room in rooms.items()},
+        threshold=saved_model.Threshold(value=0.5, criterion="none", achieved=0.0),
+        evaluation=saved_model.Evaluation(sequence=None if sequence is None else vars(sequence)),
+        preprocess={name: section.model_dump(mode="json") for name, section in sections.items()},
         trained_on=[*earlier_training(params.train.init_checkpoint), training_data(params, module.data.counts)],
         packages=packages(),
         data=data_hashes,
@@ -198,7 +208,7 @@ def describe(
     )
 
 
-def training_data(params: Params, counts: dict[str, Any]) -> bundle.TrainingData:
+def training_data(params: Params, counts: dict[str, Any]) -> saved_model.TrainingData:
     """What detector.json says of the dataset that was trained on.
 
     Args:
@@ -207,16 +217,18 @@ def training_data(params: Params, counts: dict[str, Any]) -> bundle.TrainingData
     """
     name = params.train.dataset
     entry = params.dataset(name)
-    used = {split: bundle.VideoCounts(**counts[split]["videos"]) for split in ("train", "val")}
+    used = {split: saved_model.VideoCounts(**counts[split]["videos"]) for split in ("train", "val")}
     synthetic = entry.source.kind == "generate"
-    return bundle.TrainingData(dataset=name, synthetic=synthetic, layout=entry.layout, source=entry.source.kind, **used)
+    return saved_model.TrainingData(
+        dataset=name, synthetic=synthetic, layout=entry.layout, source=entry.source.kind, **used
+    )
 
 
-def earlier_training(start: Path | None) -> list[bundle.TrainingData]:
+def earlier_training(start: Path | None) -> list[saved_model.TrainingData]:
     """The datasets behind train.init_checkpoint's weights; those of weights without a detector.json are unknown."""
     if start is None:
         return []
     try:
-        return bundle.read_info(start_weights(start).parent).trained_on
+        return saved_model.read_info(start_weights(start).parent).trained_on
     except UserError:
-        return [bundle.TrainingData(dataset=f"unknown data of {start}", synthetic=False)]
+        return [saved_model.TrainingData(dataset=f"unknown data of {start}", synthetic=False)]

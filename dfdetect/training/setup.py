@@ -19,7 +19,7 @@ from dfdetect.data.transforms import Augmentation
 from dfdetect.detectors import registry
 from dfdetect.detectors.base import Detector
 from dfdetect.errors import UserError
-from dfdetect.inference import saved_model as bundle
+from dfdetect.inference import saved_model
 from dfdetect.runtime.threads import choose_device, cpu_count
 
 # Those whose version can change a trained detector.
@@ -92,7 +92,7 @@ def override_lines(params: Params, recipe: Recipe) -> list[str]:
 
 def start_weights(start: Path) -> Path:
     """The weights file that train.init_checkpoint means."""
-    return start / bundle.WEIGHTS if start.is_dir() else start
+    return start / saved_model.WEIGHTS if start.is_dir() else start
 
 
 def weight_files(params: Params, detector: Detector) -> list[Path]:
@@ -141,7 +141,7 @@ def build_detector(params: Params, recipe: Recipe) -> Detector:
         )
     if start is not None:
         path = start_weights(start)
-        bundle.load_strictly(detector, bundle.load_weights(path), path)
+        saved_model.load_strictly(detector, saved_model.load_weights(path), path)
     if recipe.channels_last and detector.channels_last:
         detector.to(memory_format=torch.channels_last)
     if recipe.gradient_checkpointing:

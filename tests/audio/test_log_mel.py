@@ -116,7 +116,7 @@ def test_levels_are_decibels_of_full_scale() -> None:
 def test_librosa_makes_the_filters_and_is_loaded_late_and_once() -> None:
     code = """
 import sys, numpy as np
-from stages.mels import ROOM
+from stages.mels import STAGE
 from dfdetect.audio.log_mel import log_mel, mel_filter_bank
 assert "librosa" not in sys.modules
 lengths = dict(sample_rate_hz=16000, n_fft=512, window_length=400, hop_length=160, n_mels=80)

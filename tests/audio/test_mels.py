@@ -14,8 +14,8 @@ from dfdetect.config.params import MelsParams, RuntimeParams
 from dfdetect.io.schemas import MELS, VIDEOS
 from dfdetect.io.tables import Shards, from_rows, read_json, write_table
 from dfdetect.media.audio import decode_audio
-from dfdetect.runtime.video_stage import Video, run_room
-from stages.mels import ROOM
+from dfdetect.runtime.video_stage import Video, run_stage
+from stages.mels import STAGE
 from tests.sound_files import tone, write_sound
 
 PARAMS = MelsParams()
@@ -119,7 +119,7 @@ def test_the_stage_accounts_for_every_video_and_repeats_its_bytes(
     ]
     write_table(tmp_path / "data" / "set" / "videos.parquet", from_rows(rows, VIDEOS), VIDEOS)
     runtime = RuntimeParams(num_workers=1, timeout_s=60)
-    metrics = run_room(ROOM, "set", MelsParams(), runtime)
+    metrics = run_stage(STAGE, "set", MelsParams(), runtime)
     assert metrics["status"] == {"ok": 1, "silent": 1, "unreadable": 1}
     assert metrics["failed"] == 1
     assert [f["video_id"] for f in read_json(Path("metrics/set/mels.json"))["failures"]] == ["broken.mp4"]
@@ -130,5 +130,5 @@ def test_the_stage_accounts_for_every_video_and_repeats_its_bytes(
         "broken.mp4": ["unreadable"],
     }
     before = {part.name: part.read_bytes() for part in Path("data/set/mels").iterdir()}
-    assert run_room(ROOM, "set", MelsParams(), runtime) == metrics
+    assert run_stage(STAGE, "set", MelsParams(), runtime) == metrics
     assert {part.name: part.read_bytes() for part in Path("data/set/mels").iterdir()} == before

@@ -11,8 +11,8 @@ import av
 import numpy as np
 import pytest
 
-from benchmarks.demo_picture import chromium, judged, opened, served
-from tests.evaluation.bundles import save_bundle
+from benchmarks.demo_picture import chromium, opened, served, wait_for_prediction
+from tests.evaluation.saved_models import save_model
 
 MISSING = [name for name in ("streamlit", "playwright") if importlib.util.find_spec(name) is None]
 pytestmark = [
@@ -47,7 +47,7 @@ def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(page_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("page")
-    save_bundle(folder / "model", "xception", preprocess={"faces": FACES})
+    save_model(folder / "model", "xception", preprocess={"faces": FACES})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(page_folder))
         with served("--model", str(folder / "model"), "--data", str(folder / "data")) as found:
@@ -58,14 +58,14 @@ def test_a_clip_is_scored_and_forgotten_and_a_broken_one_refused(address: str, c
     with opened(address, viewport=PHONE) as (page, asked):
         chooser = page.locator("input[type=file]")
         chooser.set_input_files(str(clip))
-        judged(page)
+        wait_for_prediction(page)
         assert page.locator("[data-verdict]").get_attribute("data-verdict") in ("fake", "real")
         assert page.locator(".dd .name").first.inner_text() == clip.name
         assert page.get_by_text("trained on made").count() == 1
         assert page.locator(".dd .time .dot").count() == 3
         assert page.locator(".dd .faces img").count() == 6
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-        chooser.set_input_files([{"name": "broken.mp4", "mimeType": "video/mp4", "buffer": b"no film"}])
+        chooser.set_input_files([{"name": "broken.mp4", "mimeType": "video/mp4", "buffer": b"no video"}])
         page.locator("[data-verdict='not scored']").wait_for()
         assert page.locator("[data-evidence]").count() == 0
         page.get_by_role("button", name="JSON").wait_for()

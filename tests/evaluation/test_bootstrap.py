@@ -1,4 +1,4 @@
-"""Intervals cover the truth as often as they say, resamples keep a video together, and the p-value is honest."""
+"""Intervals cover the truth as often as they say, resamples keep a video together, and the p-value is calibrated."""
 
 from __future__ import annotations
 

@@ -188,9 +188,9 @@ def test_picture_detectors_are_also_set_against_any_fake() -> None:
 
 def test_temperature_from_validation_mends_overconfidence() -> None:
     rng = np.random.default_rng(3)
-    honest = 1 / (1 + np.exp(-rng.normal(0, 1.5, 400)))
-    labels = (rng.random(400) < honest).astype(int)
-    rash = 1 / (1 + np.exp(-4 * np.log(honest / (1 - honest))))
+    calibrated = 1 / (1 + np.exp(-rng.normal(0, 1.5, 400)))
+    labels = (rng.random(400) < calibrated).astype(int)
+    rash = 1 / (1 + np.exp(-4 * np.log(calibrated / (1 - calibrated))))
     rows = [row(f"v{i}", int(label), float(score)) for i, (label, score) in enumerate(zip(labels, rash, strict=True))]
     figures = run(table(*rows[:200]), validation=select(table(*rows[200:]), QUICK))
     assert figures["calibrated"]["temperature"] == pytest.approx(4, rel=0.3)

@@ -15,7 +15,7 @@ from dfdetect.detectors.base import Batch, Detector
 from dfdetect.detectors.settings import DetectorSettings
 from dfdetect.inference.heatmap import explain, grad_cam, last_map
 from dfdetect.inference.scoring import Scorer, load_index
-from tests.evaluation.bundles import make_detector, make_info
+from tests.evaluation.saved_models import make_detector, make_info
 from tests.tables import clips, write_dataset, write_faces
 
 

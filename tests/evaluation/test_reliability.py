@@ -32,11 +32,11 @@ def test_calibrated_scores_of_few_videos_have_a_calibration_error() -> None:
 
 @pytest.mark.parametrize("true", [0.4, 1.0, 3.0])
 def test_temperature_is_recovered(true: float) -> None:
-    """Labels drawn from honest probabilities whose logits were then multiplied by `true`."""
+    """Labels drawn from calibrated probabilities whose logits were then multiplied by `true`."""
     rng = np.random.default_rng(1)
-    honest = 1 / (1 + np.exp(-rng.normal(0, 2, 20_000)))
-    labels = (rng.random(honest.size) < honest).astype(int)
-    temperature, reason = fit_temperature(labels, with_temperature(honest, 1 / true))
+    calibrated = 1 / (1 + np.exp(-rng.normal(0, 2, 20_000)))
+    labels = (rng.random(calibrated.size) < calibrated).astype(int)
+    temperature, reason = fit_temperature(labels, with_temperature(calibrated, 1 / true))
     assert reason is None
     assert temperature == pytest.approx(true, rel=0.05)
 

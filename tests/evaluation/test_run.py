@@ -18,7 +18,7 @@ from dfdetect.inference.scoring import Scorer, load_index, prediction_rows
 from dfdetect.inference.threshold import decide, read_validation
 from dfdetect.io.schemas import PREDICTIONS
 from dfdetect.io.tables import from_rows, read_table, write_table
-from tests.evaluation.bundles import make_detector, make_info, save_bundle
+from tests.evaluation.saved_models import make_detector, make_info, save_model
 from tests.evaluation.tables import QUICK, score_and_evaluate
 from tests.tables import Clip, clips, write_dataset, write_faces, write_masks, write_sequences, write_splits
 
@@ -33,14 +33,14 @@ FILES = (
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset of 4 + 4 + 8 videos, of which one test video has no face, and a bundle."""
+    """A dataset of 4 + 4 + 8 videos, of which one test video has no face, and a saved model."""
     path = tmp_path_factory.mktemp("evaluated")
     made = [*clips(4, 4, 8), Clip("test/faceless.mp4", "test", "FakeVideo-FakeAudio")]
     folder = path / "data" / "made"
     write_splits(folder, made)
     write_faces(folder, made[:-1], frames=3)
     write_masks(folder, made[:-1], frames=3)
-    info, detector = save_bundle(path / "model", "xception", threshold=Threshold(value=0.4, achieved=0.5))
+    info, detector = save_model(path / "model", "xception", threshold=Threshold(value=0.4, achieved=0.5))
     videos = load_videos(folder, info.target, {"val"})
     scored = Scorer(detector, info, device="cpu").score(load_index(folder, videos, info))
     rows = prediction_rows(videos, scored, info, threshold=0.4)
@@ -114,7 +114,7 @@ def test_another_combination_gets_its_own_threshold(root: Path, tmp_path: Path) 
 
 
 def test_another_combination_needs_validation_scores(root: Path, tmp_path: Path) -> None:
-    save_bundle(tmp_path, "xception")
+    save_model(tmp_path, "xception")
     with pytest.raises(UserError, match=r"threshold was chosen for mean.*validation\.parquet"):
         score_and_evaluate("made", model=tmp_path, root=root, aggregation="median")
 
@@ -124,7 +124,7 @@ def test_sequences_are_scored_with_and_without_silence(tmp_path: Path) -> None:
     made = clips(0, 0, 5)
     write_dataset(folder, made, frames=1)
     write_sequences(folder, made, silent=frozenset({"test/clip001.mp4"}))
-    save_bundle(tmp_path / "model", "av_transformer")
+    save_model(tmp_path / "model", "av_transformer")
     figures = score_and_evaluate("made", QUICK, model=tmp_path / "model", root=tmp_path)
     table = read_table(folder / "predictions.parquet", PREDICTIONS)
     assert table.column("status").to_pylist() == ["ok", "silent", "ok", "ok", "ok"]

@@ -19,8 +19,8 @@ from dfdetect.io.schemas import FACES, VIDEOS
 from dfdetect.io.tables import Shards, from_rows, read_json, write_table
 from dfdetect.media.image import decode, encode, phash
 from dfdetect.media.video import centres, sample_frames
-from dfdetect.runtime.video_stage import Result, Video, run_room
-from stages.faces import ROOM
+from dfdetect.runtime.video_stage import Result, Video, run_stage
+from stages.faces import STAGE
 from tests.drawn_faces import drawn_face
 from tests.media.video_files import numbered, write_video
 
@@ -134,7 +134,7 @@ def test_a_truncated_video_is_used_and_marked(clip: Path, tmp_path: Path) -> Non
     assert result.record["status"] == "truncated"
     assert "40 frames are declared" in result.record["reason"]
     assert result.table.num_rows > 0
-    assert result.record["status"] in ROOM.good
+    assert result.record["status"] in STAGE.good
 
 
 def test_an_image_file_is_a_video_of_one_frame(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_the_stage_writes_the_same_bytes_for_any_workers(
         write_table(home / "data/d/videos.parquet", from_rows(table, VIDEOS), VIDEOS)
         (home / "data/d/raw").symlink_to(root, target_is_directory=True)
         monkeypatch.chdir(home)
-        metrics = run_room(ROOM, "d", PARAMS, RuntimeParams(num_workers=workers))
+        metrics = run_stage(STAGE, "d", PARAMS, RuntimeParams(num_workers=workers))
         assert metrics["status"] == {"ok": 3, "unreadable": 1}
         assert len(Shards(Path("data/d/faces"), FACES)) == 3
         files = sorted(path for path in Path("data/d/faces").rglob("*") if path.is_file())

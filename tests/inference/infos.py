@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dfdetect.inference.saved_model import BundleInfo, Threshold, TrainingData
+from dfdetect.inference.saved_model import SavedModelInfo, Threshold, TrainingData
 
 RECORDED = TrainingData(dataset="celebdf", synthetic=False)
 RENDERED = TrainingData(dataset="sample", synthetic=True)
 
 
-def info(**changes: object) -> BundleInfo:
+def info(**changes: object) -> SavedModelInfo:
     """A picture detector's, trained on recorded videos."""
     values = {
         "detector": "xception",
@@ -24,4 +24,4 @@ def info(**changes: object) -> BundleInfo:
         "model_sha256": "0" * 64,
         "packages": {},
     }
-    return BundleInfo.model_validate({**values, **changes})
+    return SavedModelInfo.model_validate({**values, **changes})

@@ -21,7 +21,7 @@ import pytest
 
 from dfdetect.inference.prediction import format_scores
 from dfdetect.inference.saved_model import SYNTHETIC_WARNING, TrainingData
-from tests.evaluation.bundles import save_bundle
+from tests.evaluation.saved_models import save_model
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -32,10 +32,10 @@ PICTURES = 200
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A detector that was trained on rendered heads, and more pictures than a pipe has room for lines."""
+    """A detector that was trained on rendered heads, and more pictures than a pipe has section for lines."""
     path = tmp_path_factory.mktemp("command")
     rendered = [TrainingData(dataset="sample", synthetic=True)]
-    save_bundle(path / "model", "xception", preprocess={"faces": FACES}, trained_on=rendered)
+    save_model(path / "model", "xception", preprocess={"faces": FACES}, trained_on=rendered)
     (path / "many").mkdir()
     noise = np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)
     for number in range(PICTURES):

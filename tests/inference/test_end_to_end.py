@@ -14,7 +14,7 @@ from dfdetect.config.params import Params, validate
 from dfdetect.inference.saved_model import Evaluation
 from dfdetect.io.schemas import PREDICTIONS, VIDEOS
 from dfdetect.io.tables import read_table
-from tests.evaluation.bundles import save_bundle
+from tests.evaluation.saved_models import save_model
 from tests.evaluation.tables import QUICK, score_and_evaluate
 
 pytestmark = pytest.mark.slow
@@ -74,11 +74,11 @@ def project(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
     (path / "params.yaml").write_text(json.dumps(RAW))  # JSON is YAML
     done = subprocess.run([sys.executable, "-c", STAGES], cwd=path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    rooms = {"faces": params.faces_of("tiny"), "masks": params.masks, "mouths": params.mouths, "mels": params.mels}
-    preprocess = {name: room.model_dump(mode="json") for name, room in rooms.items()}
+    sections = {"faces": params.faces_of("tiny"), "masks": params.masks, "mouths": params.mouths, "mels": params.mels}
+    preprocess = {name: section.model_dump(mode="json") for name, section in sections.items()}
     for name in DETECTORS:
         changes = {"evaluation": Evaluation(frames_per_video=4)} if name == "xception" else {}
-        save_bundle(path / name, name, preprocess=preprocess, **changes)
+        save_model(path / name, name, preprocess=preprocess, **changes)
     return path
 
 
@@ -109,7 +109,7 @@ def test_the_command_agrees_and_lists_what_cannot_be_scored(project: Path) -> No
     expected = {row["video_id"].rpartition("/")[2]: row for row in table.to_pylist()}
     row = table.to_pylist()[0]
     clip = next((project / "data/tiny/raw").glob(f"**/{row['video_id'].partition('/')[2]}"))
-    (project / "broken.mp4").write_bytes(b"no film")
+    (project / "broken.mp4").write_bytes(b"no video")
     command = [sys.executable, "-m", "dfdetect", "predict", str(clip), "broken.mp4", "gone.mp4", "--model", "xception"]
     command += ["--csv", "out.csv", "--annotate", "seen", "--workers", "1"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)

@@ -11,9 +11,9 @@ from dfdetect.detectors import registry
 from dfdetect.detectors.base import Detector
 from dfdetect.errors import UserError
 from dfdetect.inference import portable as module
-from dfdetect.inference import saved_model as bundle
+from dfdetect.inference import saved_model
 from dfdetect.inference.portable import export
-from tests.evaluation.bundles import make_info, save_bundle
+from tests.evaluation.saved_models import make_info, save_model
 
 TABLE = Path(__file__).parents[2] / "docs" / "export.md"
 
@@ -29,7 +29,7 @@ def save_small(folder: Path, name: str) -> Detector:
             logits = detector(inputs)["logits"]
             last.weight /= logits.std(dim=0).mean()
             last.bias.copy_(-(detector(inputs)["logits"] - last.bias).mean(dim=0))
-    bundle.save(folder, detector.state_dict(), make_info(detector), "# made\n")
+    saved_model.save(folder, detector.state_dict(), make_info(detector), "# made\n")
     return detector
 
 
@@ -67,7 +67,7 @@ def test_the_table_lists_every_detector_with_its_inputs() -> None:
 
 
 def test_a_file_that_scores_otherwise_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save_bundle(tmp_path / "model", "xception")
+    save_model(tmp_path / "model", "xception")
     wrong = module._torchscript
     monkeypatch.setattr(module, "_torchscript", lambda *args: [scores + 0.01 for scores in wrong(*args)])
     with pytest.raises(UserError, match=r"differs from the original by 0\.01"):

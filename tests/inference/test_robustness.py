@@ -17,7 +17,7 @@ from dfdetect.data.index import load_videos
 from dfdetect.inference.corruptions import CORRUPTIONS, noise, shift
 from dfdetect.inference.robustness import corrupt, few_frames, robustness, settings, write_robustness
 from dfdetect.inference.scoring import Scorer, load_index
-from tests.evaluation.bundles import make_detector, make_info
+from tests.evaluation.saved_models import make_detector, make_info
 from tests.tables import clips, write_dataset, write_faces, write_sequences
 
 # From weak to strong.

@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 
 from dfdetect.detectors import registry
 from dfdetect.errors import UserError
-from dfdetect.inference import saved_model as bundle
+from dfdetect.inference import saved_model
 from tests.training import tiny  # noqa: F401  # registers the detector
 
 
-def info(**changes: object) -> bundle.BundleInfo:
+def info(**changes: object) -> saved_model.SavedModelInfo:
     """detector.json of a tiny detector."""
     fields = {
         "detector": "tiny",
@@ -30,27 +30,27 @@ def info(**changes: object) -> bundle.BundleInfo:
         "target": "visual_label",
         "mean": (0.5, 0.5, 0.5),
         "std": (0.5, 0.5, 0.5),
-        "threshold": bundle.Threshold(value=0.4, achieved=0.9),
+        "threshold": saved_model.Threshold(value=0.4, achieved=0.9),
         "preprocess": {"faces": {"image_size": 317}},
         "trained_on": [{"dataset": "made", "synthetic": False}],
         "packages": {"torch": "2"},
     }
-    return bundle.BundleInfo.model_validate({**fields, **changes})
+    return saved_model.SavedModelInfo.model_validate({**fields, **changes})
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    """A bundle of a tiny detector."""
+    """A saved model of a tiny detector."""
     torch.manual_seed(0)
     detector = registry.build("tiny", {})
-    bundle.save(tmp_path / "detector", detector.state_dict(), info(), "# card\n")
+    saved_model.save(tmp_path / "detector", detector.state_dict(), info(), "# card\n")
     return tmp_path / "detector"
 
 
 def test_round_trip(saved: Path) -> None:
     torch.manual_seed(0)
     original = registry.build("tiny", {}).eval()
-    found, detector = bundle.load(saved)
+    found, detector = saved_model.load(saved)
     digest = hashlib.sha256((saved / "model.safetensors").read_bytes()).hexdigest()
     assert found == info(model_sha256=digest)
     batch = {"image": torch.randn(3, 3, 32, 32)}
@@ -60,7 +60,7 @@ def test_round_trip(saved: Path) -> None:
 
 def test_same_content_same_bytes(saved: Path, tmp_path: Path) -> None:
     weights = load_file(saved / "model.safetensors")
-    bundle.save(tmp_path / "again", dict(reversed(weights.items())), info(), "# card\n")
+    saved_model.save(tmp_path / "again", dict(reversed(weights.items())), info(), "# card\n")
     for name in ("model.safetensors", "detector.json", "README.md"):
         assert (tmp_path / "again" / name).read_bytes() == (saved / name).read_bytes()
 
@@ -68,10 +68,10 @@ def test_same_content_same_bytes(saved: Path, tmp_path: Path) -> None:
 def test_a_failed_save_leaves_the_old_one(saved: Path) -> None:
     before = (saved / "model.safetensors").read_bytes()
     with pytest.raises(AttributeError):
-        bundle.save(saved, {"a": "no tensor"}, info(), "")  # type: ignore[dict-item]
+        saved_model.save(saved, {"a": "no tensor"}, info(), "")  # type: ignore[dict-item]
     bad = info(threshold={"value": float("nan"), "achieved": 1.0})
     with pytest.raises(ValueError, match=r"JSON compliant|nan"):
-        bundle.save(saved, {"a": torch.zeros(1)}, bad, "")
+        saved_model.save(saved, {"a": torch.zeros(1)}, bad, "")
     assert (saved / "model.safetensors").read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == ["detector"]
 
@@ -88,45 +88,45 @@ def test_a_crash_while_replacing_leaves_a_whole_bundle(saved: Path, monkeypatch:
     monkeypatch.setattr(Path, "replace", fail)
     failure: BaseException = OSError("no")
     with pytest.raises(UserError, match="no"):
-        bundle.save(saved, weights, info(), "new")
+        saved_model.save(saved, weights, info(), "new")
     assert [path.name for path in saved.parent.iterdir()] == ["detector"]
     failure = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        bundle.save(saved, weights, info(), "new")
+        saved_model.save(saved, weights, info(), "new")
     (kept,) = saved.parent.iterdir()
-    bundle.load(kept)
+    saved_model.load(kept)
     monkeypatch.undo()
-    bundle.save(saved, weights, info(), "new")
+    saved_model.save(saved, weights, info(), "new")
     assert (saved / "README.md").read_text() == "new"
 
 
 def test_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"detector\.json is missing: train a detector"):
-        bundle.load(tmp_path)
+        saved_model.load(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"version": 99}', '{"version": 2}', "{nonsense"])
 def test_damaged_or_foreign_json(saved: Path, text: str) -> None:
     (saved / "detector.json").write_text(text)
     with pytest.raises(UserError, match=r"detector\.json"):
-        bundle.read_info(saved)
+        saved_model.read_info(saved)
 
 
 def test_unknown_keys_are_named(saved: Path) -> None:
     raw = json.loads((saved / "detector.json").read_text())
     (saved / "detector.json").write_text(json.dumps({**raw, "extra": 1}))
     with pytest.raises(UserError, match=r"extra: unknown key"):
-        bundle.read_info(saved)
+        saved_model.read_info(saved)
 
 
 def test_damaged_or_missing_weights(saved: Path) -> None:
     path = saved / "model.safetensors"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match=r"model\.safetensors cannot be read.*dvc checkout"):
-        bundle.load(saved)
+        saved_model.load(saved)
     path.unlink()
     with pytest.raises(UserError, match=r"model\.safetensors is missing"):
-        bundle.load(saved)
+        saved_model.load(saved)
 
 
 def test_weights_that_are_not_those_of_the_json_are_refused(saved: Path) -> None:
@@ -135,9 +135,9 @@ def test_weights_that_are_not_those_of_the_json_are_refused(saved: Path) -> None
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    assert bundle.load_weights(path)
+    assert saved_model.load_weights(path)
     with pytest.raises(UserError, match=r"model\.safetensors is damaged, or not the file .*dvc checkout"):
-        bundle.load(saved)
+        saved_model.load(saved)
 
 
 def test_what_it_was_trained_on_is_required_and_told() -> None:
@@ -154,7 +154,7 @@ def test_what_it_was_trained_on_is_required_and_told() -> None:
 @pytest.mark.parametrize("name", ["model.pth", "model.ckpt", "model.pkl", "model.bin"])
 def test_pickles_are_refused_unopened(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=r"is a pickle.*safetensors"):
-        bundle.load_weights(tmp_path / name)
+        saved_model.load_weights(tmp_path / name)
 
 
 def test_weights_of_another_shape_are_named(saved: Path) -> None:
@@ -162,7 +162,7 @@ def test_weights_of_another_shape_are_named(saved: Path) -> None:
     raw["settings"]["width"] = 6
     (saved / "detector.json").write_text(json.dumps(raw))
     with pytest.raises(UserError, match=r"does not fit Tiny: backbone\.weight is \(8, 3, 5, 5\), not \(6, 3, 5, 5\)"):
-        bundle.load(saved)
+        saved_model.load(saved)
 
 
 def test_missing_and_extra_weights_are_named() -> None:
@@ -170,7 +170,7 @@ def test_missing_and_extra_weights_are_named() -> None:
     state = detector.state_dict()
     state["odd"] = state.pop("fc.bias")
     with pytest.raises(UserError, match=r"fc\.bias is missing; odd is unknown"):
-        bundle.load_strictly(detector, state, Path("x.safetensors"))
+        saved_model.load_strictly(detector, state, Path("x.safetensors"))
 
 
 PAIRS = st.lists(
@@ -181,7 +181,7 @@ PAIRS = st.lists(
 @given(PAIRS)
 def test_threshold_is_the_middle_of_the_widest_of_the_best_gaps(pairs: list[tuple[int, float]]) -> None:
     labels, scores = np.array([label for label, _ in pairs]), np.array([score for _, score in pairs])
-    threshold, achieved = bundle.best_threshold(labels, scores)
+    threshold, achieved = saved_model.best_threshold(labels, scores)
 
     def balanced(cut: float) -> float:
         called = scores >= cut
@@ -208,6 +208,6 @@ def test_threshold_is_the_middle_of_the_widest_of_the_best_gaps(pairs: list[tupl
 )
 def test_threshold_of_parted_classes_lies_half_way(reals: list[float], fakes: list[float]) -> None:
     labels = np.array([0] * len(reals) + [1] * len(fakes))
-    threshold, achieved = bundle.best_threshold(labels, np.array(reals + fakes))
+    threshold, achieved = saved_model.best_threshold(labels, np.array(reals + fakes))
     assert threshold == pytest.approx((max(reals) + min(fakes)) / 2)
     assert achieved == 1.0

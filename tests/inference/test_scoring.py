@@ -20,7 +20,7 @@ from dfdetect.inference.scoring import BATCH, Index, Scorer, load_index, predict
 from dfdetect.io.schemas import FACES, MASKS, MELS, MOUTHS, PREDICTIONS
 from dfdetect.io.tables import Shards, from_rows
 from dfdetect.runtime.threads import choose_device
-from tests.evaluation.bundles import make_detector, make_info
+from tests.evaluation.saved_models import make_detector, make_info
 from tests.tables import Clip, clips, write_dataset, write_faces, write_sequences, write_splits
 
 FRAMES = 5  # no multiple of a batch

@@ -102,12 +102,12 @@ def test_nan_is_refused_in_json(tmp_path: Path) -> None:
     assert not (tmp_path / "x.json").exists()
 
 
-@pytest.mark.parametrize("harm", ["truncate", "garbage", "empty"])
-def test_a_damaged_table_is_named_with_its_remedy(tmp_path: Path, harm: str) -> None:
+@pytest.mark.parametrize("damage", ["truncate", "garbage", "empty"])
+def test_a_damaged_table_is_named_with_its_remedy(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "splits.parquet"
     write_table(path, from_rows([{"video_id": "a", "split": "train"}], SPLITS), SPLITS)
     data = path.read_bytes()
-    path.write_bytes({"truncate": data[: len(data) // 2], "garbage": b"x" * 500, "empty": b""}[harm])
+    path.write_bytes({"truncate": data[: len(data) // 2], "garbage": b"x" * 500, "empty": b""}[damage])
     with pytest.raises(UserError, match=r"splits\.parquet is damaged.*dvc"):
         read_table(path, SPLITS)
 

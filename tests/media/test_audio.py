@@ -93,15 +93,15 @@ def test_a_hole_in_the_timestamps_is_filled_with_silence(tmp_path: Path) -> None
 
 
 def test_no_track_and_no_media_are_told_apart(tmp_path: Path) -> None:
-    silent_film = tmp_path / "film.mp4"
-    with av.open(str(silent_film), "w") as output:
+    silent_video = tmp_path / "video.mp4"
+    with av.open(str(silent_video), "w") as output:
         stream = output.add_stream("libx264", rate=25)
         stream.width = stream.height = 32
         stream.pix_fmt = "yuv420p"
         output.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
         output.mux(stream.encode(None))
     with pytest.raises(MediaError, match="no audio track"):
-        decode_audio(silent_film, 16000)
+        decode_audio(silent_video, 16000)
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("no media " * 100)
     for name in ("empty.mp4", "text.mp4", "missing.mp4"):

@@ -1,4 +1,4 @@
-"""What names other files is no film: not even when they are there, and nothing is asked for over a network."""
+"""What names other files is no video: not even when they are there, and nothing is asked for over a network."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_script_under_a_films_name_is_refused(
     if where != "http":
         write_video(tmp_path / where, [numbered(i) for i in range(3)])
     path = tmp_path / "clip.mp4"
-    path.write_text(SCRIPTS[kind].replace("{}", f"{address}/film.mp4" if where == "http" else where))
+    path.write_text(SCRIPTS[kind].replace("{}", f"{address}/video.mp4" if where == "http" else where))
     with pytest.raises(MediaError):
         READERS[reader](path)
     assert not paths

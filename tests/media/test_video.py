@@ -1,4 +1,4 @@
-"""Video: probing and sampling real files, honest ones and awkward ones."""
+"""Video: probing and sampling real files, sound ones and awkward ones."""
 
 from __future__ import annotations
 

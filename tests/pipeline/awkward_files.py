@@ -91,14 +91,14 @@ def _sound_ones(real: Path, parts: Path) -> dict[str, Awkward]:
 
 
 def _damaged_ones(fake: Path, parts: Path) -> dict[str, Awkward]:
-    """Files that are no films, or in part."""
+    """Files that are no videos, or in part."""
     voice = write_sound(parts / "voice.mkv", tone(48000, 0.4)[None], 48000, codec="aac")
     index_last = join(parts / "last.mp4", write_video(parts / "picture.mp4", _faces(12)), voice).read_bytes()
     (fake / "cut off.mp4").write_bytes(index_last[: len(index_last) // 2])
     long = write_video(parts / "long.mp4", _faces(13, 40), options={"movflags": "faststart"}).read_bytes()
     (fake / "cut short.mp4").write_bytes(long[: len(long) * 2 // 3])
     (fake / "empty.mp4").write_bytes(b"")
-    (fake / "text.mp4").write_text("This is no film.\n" * 50)
+    (fake / "text.mp4").write_text("This is no video.\n" * 50)
     write_sound(fake / "voice alone.mp4", tone(48000, 0.4)[None], 48000, codec="aac")
     write_video(fake / "nobody.mp4", [np.full((SIDE, SIDE, 3), 90, np.uint8)] * 4)
     os.symlink(parts / "nowhere.mp4", fake / "gone.mp4")

@@ -1,8 +1,8 @@
-"""A drawn miniature of every layout through the data stages.
+"""A rendered miniature of every layout through the data stages.
 
-One goes through all six by `dvc repro` of the repository's own dvc.yaml, the others in this process: a process a stage
-and dataset is what costs most. Masks, mouths and mels know of a layout only whether it holds films or folders of crops,
-so that of the others those of crops alone go there.
+One goes through all of them by `dvc repro` of the repository's own dvc.yaml, the others in this process: a process per
+stage and dataset is what costs most. Masks, mouths and mels only know of a layout whether it holds videos or folders of
+crops, so that of the others those of crops go there.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from dfdetect.config import params as params_file
 from dfdetect.datasets.sources.index import download
 from dfdetect.io.schemas import COVERAGE, FACES, MASKS, MELS, MOUTHS, SPLITS, VIDEOS
 from dfdetect.io.tables import Shards, read_json, read_table
-from dfdetect.runtime.video_stage import run_room
+from dfdetect.runtime.video_stage import run_stage
 from dfdetect.splits.assign import BY_GROUP
 from dfdetect.splits.audit import audit
 from dfdetect.splits.build import build
 from dfdetect.splits.leaks import KINDS
-from stages.faces import ROOM as FACES_ROOM
-from stages.masks import ROOM as MASKS_ROOM
-from stages.mels import ROOM as MELS_ROOM
-from stages.mouths import ROOM as MOUTHS_ROOM
+from stages.faces import STAGE as FACES_STAGE
+from stages.masks import STAGE as MASKS_STAGE
+from stages.mels import STAGE as MELS_STAGE
+from stages.mouths import STAGE as MOUTHS_STAGE
 
 ROOT = Path(__file__).parents[2]
 BY_DVC = "fakeavceleb"
@@ -155,7 +155,7 @@ def test_dvc_brings_a_dataset_through_the_data_stages(repository: Path) -> None:
 def test_every_layout_goes_through_the_data_stages(layout: str) -> None:
     params, dataset = params_file.load(), f"mini_{layout}"
     download(dataset, params.dataset(dataset), params.runtime)
-    run_room(FACES_ROOM, dataset, params.faces_of(dataset), params.runtime)
+    run_stage(FACES_STAGE, dataset, params.faces_of(dataset), params.runtime)
     build(dataset, params.dataset(dataset), params.splits)
     audit(dataset, params.dataset(dataset), params.splits)
     if not MINIATURES[layout].cropped:
@@ -163,8 +163,8 @@ def test_every_layout_goes_through_the_data_stages(layout: str) -> None:
         _check_faces(dataset, MINIATURES[layout])
         _check_splits(dataset, MINIATURES[layout])
         return
-    for room, settings in ((MASKS_ROOM, params.masks), (MOUTHS_ROOM, params.mouths), (MELS_ROOM, params.mels)):
-        run_room(room, dataset, settings, params.runtime)
+    for stage, settings in ((MASKS_STAGE, params.masks), (MOUTHS_STAGE, params.mouths), (MELS_STAGE, params.mels)):
+        run_stage(stage, dataset, settings, params.runtime)
     _check_all(dataset, MINIATURES[layout])
 
 

@@ -20,13 +20,13 @@ from dfdetect.datasets.sources.index import download
 from dfdetect.datasets.tree import on_disk
 from dfdetect.io.schemas import COVERAGE, MELS, MOUTHS, SPLITS, VIDEOS
 from dfdetect.io.tables import Shards, read_json, read_table
-from dfdetect.runtime.video_stage import run_room
+from dfdetect.runtime.video_stage import run_stage
 from dfdetect.splits.audit import audit
 from dfdetect.splits.build import build
-from stages.faces import ROOM as FACES_ROOM
-from stages.masks import ROOM as MASKS_ROOM
-from stages.mels import ROOM as MELS_ROOM
-from stages.mouths import ROOM as MOUTHS_ROOM
+from stages.faces import STAGE as FACES_STAGE
+from stages.masks import STAGE as MASKS_STAGE
+from stages.mels import STAGE as MELS_STAGE
+from stages.mouths import STAGE as MOUTHS_STAGE
 from tests.pipeline.awkward_files import SIDE, make_awkward_files
 
 MEDIA = Path(__file__).parents[2].parent / "shared" / "media"
@@ -49,7 +49,7 @@ NO_SOUND = {
 
 @pytest.fixture
 def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Speakers, a film clip and photographs as real/; what is odd in one way or another as fake/."""
+    """Speakers, a movie clip and photographs as real/; what is odd in one way or another as fake/."""
     for folder, name in (("speech", "real"), ("faces", "real"), ("awkward", "fake")):
         (tmp_path / "clips" / name).mkdir(parents=True, exist_ok=True)
         for path in (MEDIA / folder).iterdir():
@@ -119,10 +119,10 @@ def _all_data_stages(clips: Path, *, frames: int, mouths: int) -> None:
     runtime, all_may_fail = RuntimeParams(num_workers=1), {"max_failed_fraction": 1.0}
     download("mine", entry, runtime)
     faces = FacesParams(face_detector="mtcnn", frames_per_video=frames, image_size=128, device="cpu", **all_may_fail)
-    run_room(FACES_ROOM, "mine", faces, runtime)
-    run_room(MASKS_ROOM, "mine", MasksParams(), runtime)
-    run_room(MOUTHS_ROOM, "mine", MouthsParams(parts=mouths, frames_per_part=1), runtime)
-    run_room(MELS_ROOM, "mine", MelsParams(), runtime)
+    run_stage(FACES_STAGE, "mine", faces, runtime)
+    run_stage(MASKS_STAGE, "mine", MasksParams(), runtime)
+    run_stage(MOUTHS_STAGE, "mine", MouthsParams(parts=mouths, frames_per_part=1), runtime)
+    run_stage(MELS_STAGE, "mine", MelsParams(), runtime)
     build("mine", entry, SplitsParams())
     audit("mine", entry, SplitsParams())
 

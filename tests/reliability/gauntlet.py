@@ -19,10 +19,10 @@ from dfdetect.inference.predictor import Predictor
 from dfdetect.io.schemas import COVERAGE, FACES, MELS, VIDEOS
 from dfdetect.io.tables import Shards, read_json, read_table
 from dfdetect.media.image import decode
-from dfdetect.runtime.video_stage import run_room
-from stages.faces import ROOM as FACES_ROOM
-from stages.mels import ROOM as MELS_ROOM
-from tests.evaluation.bundles import save_bundle
+from dfdetect.runtime.video_stage import run_stage
+from stages.faces import STAGE as FACES_STAGE
+from stages.mels import STAGE as MELS_STAGE
+from tests.evaluation.saved_models import save_model
 
 STAGES = ("probe", "faces", "mels", "predict")
 # What the runtime says of work that ended in no foreseen way; a hostile file must not get so far.
@@ -92,8 +92,8 @@ def _stages(found: Found, clips: Path, runtime: RuntimeParams) -> None:
     source = {"kind": "directory", "path": str(clips)}
     entry = DatasetParams.model_validate({"layout": "folder", "source": source, "max_failed_fraction": 1.0})
     download("hostile", entry, runtime)
-    run_room(FACES_ROOM, "hostile", FACES_OF, runtime)
-    run_room(MELS_ROOM, "hostile", MELS_OF, runtime)
+    run_stage(FACES_STAGE, "hostile", FACES_OF, runtime)
+    run_stage(MELS_STAGE, "hostile", MELS_OF, runtime)
     data = Path("data/hostile")
     for row in read_table(data / "videos.parquet", VIDEOS).to_pylist():
         found.add("probe", _name(row), row["status"], row["reason"], _odd_probe(row) if row["status"] == "ok" else None)
@@ -145,7 +145,7 @@ def _odd_mel(row: dict[str, Any]) -> str | None:
 
 def _predict(found: Found, clips: Path, model: Path, runtime: RuntimeParams) -> None:
     """An untrained detector: what is tried is the way to its score."""
-    save_bundle(model, "xception", preprocess={"faces": FACES_OF.model_dump(mode="json")})
+    save_model(model, "xception", preprocess={"faces": FACES_OF.model_dump(mode="json")})
     predictor = Predictor(model, device="cpu", workers=int(runtime.num_workers), runtime=runtime)
     for each in predictor.predict_batch([clips]):
         odd = each.status == "ok" and not (each.score is not None and 0.0 <= each.score <= 1.0)

@@ -40,7 +40,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """A file name that the `folder` layout takes: sound alone is given a film's ending."""
+        """A file name that the `folder` layout takes: sound alone is given a video's ending."""
         stem, _, suffix = self.source.rpartition(".")
         ending = {"wav": "wav.mp4"}.get(suffix, suffix)
         return f"{stem}-{self.operation.replace(' ', '_')}-{self.number:03d}.{ending}"

@@ -17,7 +17,7 @@ SIDE, FRAMES = 128, 6
 # No random ids and no names of encoders: the bytes are the same at every call.
 EXACT = {"fflags": "+bitexact"}
 # name -> (video codec, pixel format, sound codec or None)
-FILMS = {
+CLIP_FILES = {
     "h264.mp4": ("libx264", "yuv420p", "aac"),
     "h264.mkv": ("libx264", "yuv420p", "flac"),
     "mjpeg.mov": ("mjpeg", "yuvj420p", "pcm_s16le"),
@@ -29,10 +29,10 @@ FILMS = {
 
 
 def make_seeds() -> dict[str, bytes]:
-    """Name -> content: films, two WAV files (whole numbers and floats), and images."""
+    """Name -> content: videos, two WAV files (whole numbers and floats), and images."""
     pictures = [drawn_face(1, size=SIDE, opening=0.1 + 0.1 * (i % 4)).image for i in range(FRAMES)]
     with tempfile.TemporaryDirectory() as folder:
-        made = {name: _film(Path(folder), name, pictures) for name in FILMS}
+        made = {name: _video(Path(folder), name, pictures) for name in CLIP_FILES}
         voice = tone(16000, 0.25)[None]
         for name, codec in (("s16.wav", "pcm_s16le"), ("f32.wav", "pcm_f32le")):
             made[name] = write_sound(Path(folder, name), voice, 16000, codec=codec).read_bytes()
@@ -42,12 +42,12 @@ def make_seeds() -> dict[str, bytes]:
     return made
 
 
-def _film(folder: Path, name: str, pictures: list[np.ndarray]) -> bytes:
-    codec, pix_fmt, sound = FILMS[name]
-    film = write_video(
+def _video(folder: Path, name: str, pictures: list[np.ndarray]) -> bytes:
+    codec, pix_fmt, sound = CLIP_FILES[name]
+    video = write_video(
         folder / f"mute.{'mp4' if codec == 'libx264' else name}", pictures, codec=codec, pix_fmt=pix_fmt, options=EXACT
     )
     if sound is None:
-        return film.read_bytes()
+        return video.read_bytes()
     voice = write_sound(folder / "voice.mkv", tone(48000, 0.25)[None], 48000, codec=sound)
-    return join(folder / name, film, voice, EXACT).read_bytes()
+    return join(folder / name, video, voice, EXACT).read_bytes()

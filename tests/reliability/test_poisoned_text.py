@@ -12,11 +12,11 @@ from dfdetect.datasets.lists import read_json_file
 from dfdetect.datasets.tree import below, stored
 from dfdetect.demo.examples import test_clips as clips_to_pick
 from dfdetect.errors import UserError
-from dfdetect.inference import saved_model as bundle
+from dfdetect.inference import saved_model
 from dfdetect.io.schemas import SPLITS, VIDEOS
 from dfdetect.io.tables import from_rows, read_json, write_table
 from dfdetect.runtime.video_stage import load_videos
-from tests.evaluation.bundles import make_detector, make_info, save_bundle
+from tests.evaluation.saved_models import make_detector, make_info, save_model
 
 TAGS = (
     "!!python/object/apply:os.system ['touch ran']",
@@ -39,26 +39,26 @@ def test_yaml_builds_no_objects(tag: str, tmp_path: Path, monkeypatch: pytest.Mo
 def test_json_that_is_none_is_named(text: str, tmp_path: Path) -> None:
     path = tmp_path / "detector.json"
     path.write_text(text)
-    for read in (read_json, read_json_file, lambda path: bundle.read_info(path.parent)):
+    for read in (read_json, read_json_file, lambda path: saved_model.read_info(path.parent)):
         with pytest.raises(UserError, match=r"detector\.json"):
             read(path)
 
 
 def test_a_detectors_name_imports_nothing_else(tmp_path: Path) -> None:
-    save_bundle(tmp_path / "model", "xception")
-    path = tmp_path / "model" / bundle.INFO
+    save_model(tmp_path / "model", "xception")
+    path = tmp_path / "model" / saved_model.INFO
     sound = json.loads(path.read_text())
     for name in ("os", "../../evil", "base", "registry", "layers.mamba", "xception; import os", ""):
         path.write_text(json.dumps({**sound, "detector": name}))
         with pytest.raises(UserError, match="there is no detector"):
-            bundle.load(tmp_path / "model")
+            saved_model.load(tmp_path / "model")
 
 
 def test_a_detector_that_names_weights_elsewhere_does_not_have_them_read(tmp_path: Path) -> None:
     detector = make_detector("xception")
     info = make_info(detector, settings={**detector.settings.model_dump(mode="json"), "pretrained": "/etc/hostname"})
-    bundle.save(tmp_path / "model", detector.state_dict(), info, "# made\n")
-    _, loaded = bundle.load(tmp_path / "model")
+    saved_model.save(tmp_path / "model", detector.state_dict(), info, "# made\n")
+    _, loaded = saved_model.load(tmp_path / "model")
     assert loaded.settings.model_dump()["pretrained"] is False
 
 

@@ -15,12 +15,12 @@ from dfdetect.config.params import PredictParams, validate
 from dfdetect.config.recipe import Recipe
 from dfdetect.detectors.pretrained import read_weights
 from dfdetect.errors import UserError
-from dfdetect.inference import saved_model as bundle
+from dfdetect.inference import saved_model
 from dfdetect.inference.predict_dataset import predict_dataset
 from dfdetect.io.pretrained import load_state
 from dfdetect.training.resume import AtomicCheckpointIO, read_checkpoint
 from dfdetect.training.setup import build_detector
-from tests.evaluation.bundles import SETTINGS, save_bundle
+from tests.evaluation.saved_models import SETTINGS, save_model
 from tests.reliability.gauntlet import FACES_OF
 from tests.training.conftest import raw_params
 
@@ -80,14 +80,14 @@ ENTRIES: dict[Callable[[Path], object], tuple[str, ...]] = {
     resume: ("last.ckpt",),
     read_checkpoint: ("best.ckpt",),
     read_weights: ("backbone.pth", "backbone.safetensors", "odd"),
-    load_state: ("finder.pth", "finder.safetensors", "odd"),
+    load_state: ("face_detector.pth", "face_detector.safetensors", "odd"),
 }
 
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sound") / "model"
-    save_bundle(folder, "xception", preprocess={"faces": FACES_OF.model_dump(mode="json")})
+    save_model(folder, "xception", preprocess={"faces": FACES_OF.model_dump(mode="json")})
     load_detector(folder, device="cpu")  # as it is, it loads
     return folder
 
@@ -99,7 +99,7 @@ CASES = [(entry, name, how) for entry, names in ENTRIES.items() for name in name
 def test_a_malicious_pickle_is_refused(
     entry: Callable[[Path], object], name: str, how: str, detector: Path, tmp_path: Path
 ) -> None:
-    for part in (bundle.INFO, bundle.CARD):
+    for part in (saved_model.INFO, saved_model.CARD):
         (tmp_path / part).write_bytes((detector / part).read_bytes())
     mark, path = tmp_path / "ran", tmp_path / name
     WRITERS[how](path, Malicious(mark))

@@ -1,4 +1,4 @@
-"""The report: whole, self-contained, honest about what is undefined, the same from the same facts."""
+"""The report: whole, self-contained, sound about what is undefined, the same from the same facts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dfdetect.reporting.crops import Example, Examples
 from dfdetect.reporting.gather import DatasetFacts, Section, read_curves
 from dfdetect.reporting.page import Run, render
 from dfdetect.reporting.section import render_section
-from tests.evaluation.bundles import make_detector, make_info, save_bundle
+from tests.evaluation.saved_models import make_detector, make_info, save_model
 from tests.evaluation.tables import QUICK, random_table, row, score_and_evaluate, table
 from tests.reporting.pages import jpeg_address
 from tests.tables import clips, write_dataset, write_faces, write_masks, write_sequences
@@ -222,7 +222,7 @@ def test_sections_and_page_from_files(tmp_path: Path) -> None:
     write_faces(folder, made, frames=2)
     write_masks(folder, made, frames=2)
     model = tmp_path / "model"
-    save_bundle(model, "xception", train={"params": {"dataset": "made"}})
+    save_model(model, "xception", train={"params": {"dataset": "made"}})
     params = load(ROOT / "params.yaml")
     predict = PredictParams(model=model, n_examples=1)
     params = params.model_copy(update={"run": RunParams(datasets=["made"]), "evaluate": QUICK, "predict": predict})
@@ -254,7 +254,7 @@ def test_sequences_have_a_section_with_mouths_for_crops(tmp_path: Path) -> None:
     write_faces(folder, made, frames=1)
     write_sequences(folder, made)
     model = tmp_path / "model"
-    save_bundle(model, "av_transformer", train={"params": {"dataset": "made"}})
+    save_model(model, "av_transformer", train={"params": {"dataset": "made"}})
     predict = PredictParams(model=model)
     params = load(ROOT / "params.yaml").model_copy(update={"evaluate": QUICK, "predict": predict})
     score_and_evaluate("made", model=model, root=tmp_path)

@@ -14,7 +14,7 @@ from dfdetect.reporting.crops import Example, Examples
 from dfdetect.reporting.gather import Section
 from dfdetect.reporting.page import Run, render
 from dfdetect.reporting.section import render_section
-from tests.evaluation.bundles import make_detector, make_info
+from tests.evaluation.saved_models import make_detector, make_info
 from tests.evaluation.tables import random_table
 from tests.reporting.pages import jpeg_address
 from tests.reporting.test_report import facts_of

@@ -24,7 +24,7 @@ from dfdetect.io.tables import (
     write_json,
     write_table,
 )
-from dfdetect.runtime.cache import DamagedEntryError, Ledger
+from dfdetect.runtime.cache import DamagedEntryError, ResultCache
 from tests.small_disk import make_read_only, small_disk
 
 __all__ = ["small_disk"]
@@ -112,16 +112,16 @@ def test_a_changed_bit_in_a_table_is_told_or_harmless(tmp_path: Path) -> None:
 
 
 def test_a_changed_bit_in_the_ledger_is_never_trusted(tmp_path: Path) -> None:
-    ledger, key, record = Ledger("mouths", MOUTHS, tmp_path), "ab" * 32, {"status": "ok", "reason": None, "n": 4}
-    ledger.write(key, mouths("v0", 4), record)
+    results, key, record = ResultCache("mouths", MOUTHS, tmp_path), "ab" * 32, {"status": "ok", "reason": None, "n": 4}
+    results.write(key, mouths("v0", 4), record)
     (path,) = tmp_path.rglob("*.parquet")
-    whole, flip, gone = ledger.table(key, "v0"), flips(path), 0
+    whole, flip, gone = results.table(key, "v0"), flips(path), 0
     for number in range(FLIPS):
         flip(number)
         try:
-            found = ledger.find(key)
+            found = results.find(key)
             assert found in (None, record), number
-            assert found is None or ledger.table(key, "v0").equals(whole), number
+            assert found is None or results.table(key, "v0").equals(whole), number
         except DamagedEntryError:
             pass
         gone += not path.exists()
@@ -141,7 +141,7 @@ def test_leftovers_of_killed_writers_are_swept_and_nothing_else(tmp_path: Path) 
 WRITERS: dict[str, Callable[[Path], None]] = {
     "table": lambda place: write_table(place / "splits.parquet", mouths("v", 400, size=2000), MOUTHS),
     "json": lambda place: write_json(place / "metrics.json", ["x" * 99] * 9000),
-    "ledger": lambda place: Ledger("mouths", MOUTHS, place).write("ab" * 32, mouths("v", 400, size=2000), {}),
+    "results": lambda place: ResultCache("mouths", MOUTHS, place).write("ab" * 32, mouths("v", 400, size=2000), {}),
     "shards": lambda place: publish_much(place / "mouths"),
 }
 
@@ -165,13 +165,13 @@ def test_a_full_disk_is_told_by_path_and_costs_nothing_that_was_there(what: str,
 def test_a_full_disk_does_not_harm_the_trained_detector(small_disk: Path) -> None:
     import torch
 
-    from dfdetect.inference import saved_model as bundle
+    from dfdetect.inference import saved_model
     from tests.inference.test_saved_model import info
 
     folder = small_disk / "detector"
-    bundle.save(folder, {"w": torch.zeros(10)}, info(), "card")
+    saved_model.save(folder, {"w": torch.zeros(10)}, info(), "card")
     with pytest.raises(UserError, match=r"detector cannot be written: .*No space left on device"):
-        bundle.save(folder, {"w": torch.zeros(200_000)}, info(), "card")
+        saved_model.save(folder, {"w": torch.zeros(200_000)}, info(), "card")
     assert [path.name for path in small_disk.iterdir()] == ["detector"]
     assert (folder / "README.md").read_text() == "card"
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from dfdetect.errors import run_cli
 from dfdetect.config.params import RuntimeParams, MouthsParams
-from dfdetect.runtime.video_stage import Room, run_room
+from dfdetect.runtime.video_stage import VideoStage, run_stage
 from dfdetect.io.schemas import MOUTHS
 
 
@@ -34,8 +34,8 @@ def work(video, faces, params):
 
 
 def main():
-    room = Room("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), work)
-    run_room(room, "set", MouthsParams(), RuntimeParams(num_workers=2))
+    stage = VideoStage("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), work)
+    run_stage(stage, "set", MouthsParams(), RuntimeParams(num_workers=2))
 
 
 if __name__ == "__main__":
@@ -94,9 +94,9 @@ def test_a_lock_goes_with_its_process_and_its_leftovers_with_the_next(
     code = (
         "import os, signal; from pathlib import Path; from dfdetect.runtime.locks import exclusive, shared;"
         "from dfdetect.io.tables import temporary_folder\n"
-        "with exclusive('faces', 'set', Path('data/set/faces')), shared(Path('.cache/ledger/faces')):\n"
-        "    temporary_folder(Path('data/set/faces')); Path('.cache/ledger/faces/ab').mkdir(parents=True)\n"
-        "    Path('.cache/ledger/faces/ab/.entry.parquet.x.tmp').touch(); print('held', flush=True); input()\n"
+        "with exclusive('faces', 'set', Path('data/set/faces')), shared(Path('.cache/results/faces')):\n"
+        "    temporary_folder(Path('data/set/faces')); Path('.cache/results/faces/ab').mkdir(parents=True)\n"
+        "    Path('.cache/results/faces/ab/.entry.parquet.x.tmp').touch(); print('held', flush=True); input()\n"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -109,15 +109,15 @@ def test_a_lock_goes_with_its_process_and_its_leftovers_with_the_next(
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(UserError, match=f"by process {holder.pid} on "), exclusive("faces", "set", out):
         pass
-    with exclusive("masks", "set"), exclusive("faces", "other"), shared(Path(".cache/ledger/faces")):
+    with exclusive("masks", "set"), exclusive("faces", "other"), shared(Path(".cache/results/faces")):
         pass  # another stage or dataset may run, and leaves alone what is being written
-    assert len(list(Path(".cache/ledger/faces/ab").iterdir())) == 1
+    assert len(list(Path(".cache/results/faces/ab").iterdir())) == 1
     assert len(list(out.parent.glob(".faces.*.tmp"))) == 1
     holder.kill()
     holder.communicate()
-    with exclusive("faces", "set", out), shared(Path(".cache/ledger/faces")):
+    with exclusive("faces", "set", out), shared(Path(".cache/results/faces")):
         assert list(out.parent.iterdir()) == []
-        assert list(Path(".cache/ledger/faces/ab").iterdir()) == []
+        assert list(Path(".cache/results/faces/ab").iterdir()) == []
 
 
 def test_a_lock_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from dfdetect.errors import UserError
 from dfdetect.io.schemas import MOUTHS, VIDEOS
 from dfdetect.io.tables import from_rows, write_table
 from dfdetect.runtime.executor import run
-from dfdetect.runtime.video_stage import Room, Video, run_room
+from dfdetect.runtime.video_stage import Video, VideoStage, run_stage
 from tests.runtime import test_pool
 from tests.runtime import test_video_stage as test_per_video
 
@@ -134,15 +134,15 @@ def test_a_stage_writes_the_bytes_of_the_local_engine_though_a_worker_is_killed(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index(12)
-    room = Room("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), kill_and_work)
-    metrics = run_room(room, "set", MouthsParams(), RAY)
+    stage = VideoStage("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), kill_and_work)
+    metrics = run_stage(stage, "set", MouthsParams(), RAY)
     assert Path("killed").exists()
     assert metrics["status"] == {"ok": 11, "unreadable": 1}
     ours = test_per_video.digest()
     monkeypatch.chdir(tmp_path_factory.mktemp("local"))
     index(12)
     Path("killed").touch()
-    assert run_room(room, "set", MouthsParams(), LOCAL) == metrics
+    assert run_stage(stage, "set", MouthsParams(), LOCAL) == metrics
     assert test_per_video.digest() == ours
 
 

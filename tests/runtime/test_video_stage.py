@@ -18,8 +18,8 @@ from dfdetect.config.params import MouthsParams, RuntimeParams
 from dfdetect.errors import MediaError, UserError
 from dfdetect.io.schemas import COVERAGE, FACES, MOUTHS, VIDEOS
 from dfdetect.io.tables import Shards, ShardWriter, from_rows, read_table, write_json, write_table
-from dfdetect.runtime.cache import DamagedEntryError, Ledger, code_hash, make_key
-from dfdetect.runtime.video_stage import Result, Room, Video, load_videos, run_room
+from dfdetect.runtime.cache import DamagedEntryError, ResultCache, code_hash, make_key
+from dfdetect.runtime.video_stage import Result, Video, VideoStage, load_videos, run_stage
 from tests.small_disk import small_disk
 
 __all__ = ["small_disk"]
@@ -36,8 +36,8 @@ def work(video: Video, faces: pa.Table | None, params: MouthsParams) -> Result:
     if text == "bad":
         raise MediaError("no frame decodes")
     if text == "killed once" and not Path("killed").exists():
-        Path(".cache/ledger/mouths").mkdir(parents=True, exist_ok=True)
-        Path(".cache/ledger/mouths/.half.parquet.x.tmp").touch()  # what it was writing
+        Path(".cache/results/mouths").mkdir(parents=True, exist_ok=True)
+        Path(".cache/results/mouths/.half.parquet.x.tmp").touch()  # what it was writing
         Path("killed").touch()
         os.kill(os.getpid(), signal.SIGKILL)
     if text == "crash" and not Path("healed").exists():
@@ -53,7 +53,7 @@ def total(records: list[dict[str, Any]]) -> dict[str, Any]:
     return {"sum": sum(record.get("n") or 0 for record in records)}
 
 
-ROOM = Room("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), work, summarise=total)
+STAGE = VideoStage("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), work, summarise=total)
 
 
 @pytest.fixture(autouse=True)
@@ -92,36 +92,36 @@ def params(**changes: Any) -> MouthsParams:
 
 def test_only_what_changed_is_computed_and_the_bytes_are_those_of_a_fresh_run() -> None:
     index({"a": "one", "b": "two", "c": "three"})
-    run_room(ROOM, "set", params(), RUNTIME)
+    run_stage(STAGE, "set", params(), RUNTIME)
     assert calls() == ["a", "b", "c"]
-    run_room(ROOM, "set", params(), RUNTIME)
+    run_stage(STAGE, "set", params(), RUNTIME)
     assert calls() == []
     index({"a": "one", "b": "changed", "c": "three", "d": "new"})
-    run_room(ROOM, "set", params(), RUNTIME)
+    run_stage(STAGE, "set", params(), RUNTIME)
     assert calls() == ["b", "d"]
     grown = digest()
     shutil.rmtree(".cache")
-    run_room(ROOM, "set", params(), RuntimeParams(num_workers=1))
+    run_stage(STAGE, "set", params(), RuntimeParams(num_workers=1))
     assert calls() == ["a", "b", "c", "d"]
     assert digest() == grown
 
 
 def test_a_changed_param_or_code_version_computes_all_again() -> None:
     index({"a": "one", "b": "two"})
-    run_room(ROOM, "set", params(), RUNTIME)
+    run_stage(STAGE, "set", params(), RUNTIME)
     calls()
-    run_room(ROOM, "set", params(parts=4), RUNTIME)
+    run_stage(STAGE, "set", params(parts=4), RUNTIME)
     assert calls() == ["a", "b"]
     assert Shards(Path("data/set/mouths"), MOUTHS).read("a").column("time_s").to_pylist() == [4.0] * 3
-    run_room(ROOM, "set", params(parts=4, max_failed_fraction=0.9), RUNTIME)
+    run_stage(STAGE, "set", params(parts=4, max_failed_fraction=0.9), RUNTIME)
     assert calls() == []
-    run_room(Room("mouths", MOUTHS, ("dfdetect/io/tables.py",), work), "set", params(parts=4), RUNTIME)
+    run_stage(VideoStage("mouths", MOUTHS, ("dfdetect/io/tables.py",), work), "set", params(parts=4), RUNTIME)
     assert calls() == ["a", "b"]
 
 
 def test_files_of_equal_content_share_the_work_but_not_the_id() -> None:
     index({"a": "same", "b": "same"})
-    run_room(ROOM, "set", params(), RuntimeParams(num_workers=1))
+    run_stage(STAGE, "set", params(), RuntimeParams(num_workers=1))
     assert calls() == ["a"]
     shards = Shards(Path("data/set/mouths"), MOUTHS)
     assert shards.video_ids == ["a", "b"]
@@ -130,26 +130,26 @@ def test_files_of_equal_content_share_the_work_but_not_the_id() -> None:
 
 def test_every_video_is_accounted_for_and_a_passing_failure_is_tried_again() -> None:
     index({"a": "one", "b": "bad", "c": "crash", "d": "four"})
-    metrics = run_room(ROOM, "set", params(), RUNTIME)
+    metrics = run_stage(STAGE, "set", params(), RUNTIME)
     assert metrics["status"] == {"crashed": 1, "ok": 2, "unreadable": 1}
     assert (metrics["videos"], metrics["failed"], metrics["rows"], metrics["sum"]) == (4, 2, 6, 6)
     assert [(f["video_id"], f["status"]) for f in metrics["failures"]] == [("b", "unreadable"), ("c", "crashed")]
     assert json.loads(Path("metrics/set/mouths.json").read_text()) == metrics
     calls()
     Path("healed").touch()
-    assert run_room(ROOM, "set", params(), RUNTIME)["status"] == {"ok": 3, "unreadable": 1}
+    assert run_stage(STAGE, "set", params(), RUNTIME)["status"] == {"ok": 3, "unreadable": 1}
     assert calls() == ["c"]
 
 
 def test_too_many_failures_stop_the_stage_and_keep_what_is_done() -> None:
     index({"a": "one", "b": "bad", "c": "bad2"})
-    run_room(ROOM, "set", params(max_failed_fraction=0.4), RUNTIME)
+    run_stage(STAGE, "set", params(max_failed_fraction=0.4), RUNTIME)
     before = digest()
     index({"a": "one", "b": "bad", "c": "bad"})
     with pytest.raises(
         UserError, match=r"2 of 3 videos of set failed.*max_failed_fraction = 0.4(?s:.*)b: unreadable: no frame"
     ):
-        run_room(ROOM, "set", params(max_failed_fraction=0.4), RUNTIME)
+        run_stage(STAGE, "set", params(max_failed_fraction=0.4), RUNTIME)
     assert digest() == before
     listed = json.loads(Path("metrics/set/mouths.json").read_text())["failures"]
     assert [failure["video_id"] for failure in listed] == ["b", "c"]
@@ -168,18 +168,20 @@ def faces(counts: dict[str, int], key: str = "k") -> None:
 
 
 def test_a_room_that_reads_faces_follows_them_and_skips_videos_without() -> None:
-    room = Room("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), work, reads_faces=True)
+    stage = VideoStage("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), work, reads_faces=True)
     index({"a": "one", "b": "two"})
     faces({"a": 2, "b": 0})
-    metrics = run_room(room, "set", params(), RUNTIME)
+    metrics = run_stage(stage, "set", params(), RUNTIME)
     assert (metrics["rows"], metrics["failed"], metrics["status"]) == (2, 0, {"ok": 1, "skipped": 1})
     faces({"a": 5, "b": 0}, key="other")
-    assert run_room(room, "set", params(), RUNTIME)["rows"] == 5
+    assert run_stage(stage, "set", params(), RUNTIME)["rows"] == 5
 
 
 def test_coverage_has_a_row_for_every_video() -> None:
     index({"a": "one", "b": "bad"})
-    run_room(Room("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), work, coverage=True), "set", params(), RUNTIME)
+    run_stage(
+        VideoStage("mouths", MOUTHS, ("dfdetect/runtime/cache.py",), work, coverage=True), "set", params(), RUNTIME
+    )
     rows = read_table(Path("data/set/mouths/coverage.parquet"), COVERAGE).to_pylist()
     assert [(r["video_id"], r["status"], r["reason"]) for r in rows] == [
         ("a", "ok", None),
@@ -200,15 +202,15 @@ def test_a_directory_source_is_read_where_it_is(tmp_path: Path) -> None:
 
 def test_a_damaged_ledger_entry_is_removed_and_computed_again() -> None:
     index({"a": "one"})
-    run_room(ROOM, "set", params(), RUNTIME)
+    run_stage(STAGE, "set", params(), RUNTIME)
     (entry,) = Path(".cache").rglob("*.parquet")
     entry.write_bytes(entry.read_bytes()[:50])
-    assert run_room(ROOM, "set", params(), RUNTIME)["rows"] == 3
+    assert run_stage(STAGE, "set", params(), RUNTIME)["rows"] == 3
 
 
 def test_a_changed_byte_in_the_ledger_is_computed_again_by_the_same_run_and_times_do_not_matter() -> None:
     index({"a": "one", "b": "two"})
-    run_room(ROOM, "set", params(), RUNTIME)
+    run_stage(STAGE, "set", params(), RUNTIME)
     before = digest()
     calls()
     (entry,) = (path for path in Path(".cache").rglob("*.parquet") if b"twotwo" in path.read_bytes())
@@ -217,7 +219,7 @@ def test_a_changed_byte_in_the_ledger_is_computed_again_by_the_same_run_and_time
     entry.write_bytes(data[:place] + b"T" + data[place + 1 :])
     for number, path in enumerate(sorted(path for path in Path().rglob("*") if path.is_file())):
         os.utime(path, (86_400, 86_400) if number % 2 else (4e9, 4e9))  # 1970 and 2096: the clock was wrong
-    run_room(ROOM, "set", params(), RUNTIME)
+    run_stage(STAGE, "set", params(), RUNTIME)
     assert calls() == ["b"]
     assert digest() == before
 
@@ -225,40 +227,40 @@ def test_a_changed_byte_in_the_ledger_is_computed_again_by_the_same_run_and_time
 def test_a_disk_that_damages_the_ledger_each_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     index({"a": "one"})
 
-    def damaged(ledger: Ledger, key: str, _: str) -> pa.Table:
-        raise DamagedEntryError(f"{ledger.folder}/{key}")
+    def damaged(results: ResultCache, key: str, _: str) -> pa.Table:
+        raise DamagedEntryError(f"{results.folder}/{key}")
 
-    monkeypatch.setattr(Ledger, "table", damaged)
-    with pytest.raises(UserError, match=r"\.cache/ledger/mouths/\w+ was damaged .* check the disk"):
-        run_room(ROOM, "set", params(), RUNTIME)
+    monkeypatch.setattr(ResultCache, "table", damaged)
+    with pytest.raises(UserError, match=r"\.cache/results/mouths/\w+ was damaged .* check the disk"):
+        run_stage(STAGE, "set", params(), RUNTIME)
 
 
 def test_a_video_whose_worker_was_killed_is_tried_once_more() -> None:
     index({"a": "one", "b": "killed once", "c": "three"})
-    assert run_room(ROOM, "set", params(), RUNTIME)["status"] == {"ok": 3}
+    assert run_stage(STAGE, "set", params(), RUNTIME)["status"] == {"ok": 3}
     assert list(Path(".cache").rglob("*.tmp")) == []
 
 
-@pytest.mark.parametrize("harm", ["gone", "forbidden"])
-def test_a_file_that_vanished_stops_the_stage_and_is_not_remembered_as_bad(harm: str) -> None:
-    if harm == "forbidden" and os.geteuid() == 0:
+@pytest.mark.parametrize("damage", ["gone", "forbidden"])
+def test_a_file_that_vanished_stops_the_stage_and_is_not_remembered_as_bad(damage: str) -> None:
+    if damage == "forbidden" and os.geteuid() == 0:
         pytest.skip("root may read everything")
     index({"a": "one", "b": "two"})
     path = Path("data/set/raw/b")
-    path.rename("aside") if harm == "gone" else path.chmod(0)
+    path.rename("aside") if damage == "gone" else path.chmod(0)
     with pytest.raises(UserError, match=r"data/set/raw/b cannot be read \(.*bring it back"):
-        run_room(ROOM, "set", params(), RuntimeParams(num_workers=1))
+        run_stage(STAGE, "set", params(), RuntimeParams(num_workers=1))
     assert not Path("data/set/mouths").exists()
-    Path("aside").rename(path) if harm == "gone" else path.chmod(0o644)
-    assert run_room(ROOM, "set", params(), RUNTIME)["status"] == {"ok": 2}
+    Path("aside").rename(path) if damage == "gone" else path.chmod(0o644)
+    assert run_stage(STAGE, "set", params(), RUNTIME)["status"] == {"ok": 2}
     assert calls().count("a") == 1
 
 
 def test_a_full_disk_under_the_ledger_stops_the_stage(small_disk: Path) -> None:
     Path(".cache").symlink_to(small_disk)
     index({f"v{i:02d}": f"{i}" * 2000 for i in range(10, 20)})
-    with pytest.raises(UserError, match=r"\.cache/ledger/mouths/.* cannot be written: No space left on device"):
-        run_room(ROOM, "set", params(), RuntimeParams(num_workers=1))
+    with pytest.raises(UserError, match=r"\.cache/results/mouths/.* cannot be written: No space left on device"):
+        run_stage(STAGE, "set", params(), RuntimeParams(num_workers=1))
     assert not Path("data/set/mouths").exists()
 
 
@@ -281,19 +283,19 @@ def test_keys_do_not_depend_on_order() -> None:
 
 
 def test_an_entry_keeps_its_record() -> None:
-    ledger = Ledger("mouths", MOUTHS)
-    ledger.write("ab" * 32, MOUTHS.empty_table(), {"status": "no_face", "reason": "a wall"})
-    assert ledger.find("ab" * 32) == {"status": "no_face", "reason": "a wall"}
-    assert ledger.find("cd" * 32) is None
-    assert ledger.table("ab" * 32, "x").num_rows == 0
+    results = ResultCache("mouths", MOUTHS)
+    results.write("ab" * 32, MOUTHS.empty_table(), {"status": "no_face", "reason": "a wall"})
+    assert results.find("ab" * 32) == {"status": "no_face", "reason": "a wall"}
+    assert results.find("cd" * 32) is None
+    assert results.table("ab" * 32, "x").num_rows == 0
 
 
 def test_an_entry_of_another_machine_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger, key = Ledger("mouths", MOUTHS), "ab" * 32
-    write = threading.Timer(0.5, ledger.write, [key, MOUTHS.empty_table(), {"status": "ok"}])
+    results, key = ResultCache("mouths", MOUTHS), "ab" * 32
+    write = threading.Timer(0.5, results.write, [key, MOUTHS.empty_table(), {"status": "ok"}])
     write.start()
-    ledger.await_entries([key])
+    results.await_entries([key])
     write.join()
     monkeypatch.setattr("dfdetect.runtime.cache.VISIBLE_S", 0.3)
     with pytest.raises(UserError, match=r"cdcd\.parquet was written by a worker.*must be shared"):
-        ledger.await_entries([key, "cd" * 32])
+        results.await_entries([key, "cd" * 32])

@@ -13,7 +13,7 @@ import yaml
 
 from dfdetect.config.params import FaceDetector, validate
 from dfdetect.errors import UserError
-from dfdetect.faces.detectors import FINDERS
+from dfdetect.faces.detectors import FACE_DETECTORS
 from stages.check import CONTENT, OUTPUT, check
 
 ROOT = Path(__file__).parents[2]
@@ -102,7 +102,7 @@ def test_a_training_set_that_was_built_before_needs_no_run(tmp_path: Path, monke
 
 
 def test_face_detectors_are_those_that_there_are() -> None:
-    assert set(get_args(FaceDetector)) == set(FINDERS)
+    assert set(get_args(FaceDetector)) == set(FACE_DETECTORS)
 
 
 def test_the_command_is_quick_and_leaves_the_same_file_each_time(tmp_path: Path) -> None:

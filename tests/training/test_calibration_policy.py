@@ -16,7 +16,7 @@ RAW = np.concatenate([np.linspace(0.0, 1.0, 20), np.linspace(5.0, 6.0, 20)])  # 
 
 
 class Info:
-    """As much of BundleInfo as judge touches."""
+    """As much of SavedModelInfo as score_validation touches."""
 
     def __init__(self, **fields: Any) -> None:
         self.__dict__.update(fields)
@@ -25,7 +25,7 @@ class Info:
         return Info(**{**self.__dict__, **update})
 
 
-def judged(monkeypatch: pytest.MonkeyPatch, *, allowed: bool) -> Info:
+def calibrated(monkeypatch: pytest.MonkeyPatch, *, allowed: bool) -> Info:
     index = SimpleNamespace(videos=SimpleNamespace(labels=LABELS))
     module: Any = SimpleNamespace(
         anomaly=True,
@@ -44,12 +44,12 @@ def judged(monkeypatch: pytest.MonkeyPatch, *, allowed: bool) -> Info:
     monkeypatch.setattr(result, "raw_scores", lambda *_: (RAW, LABELS))
     monkeypatch.setattr(result, "Scorer", Scores)
     monkeypatch.setattr(result, "prediction_rows", lambda *_, **__: [])
-    info, _ = result.judge(module, Info(calibration=None, threshold=None), "cpu")
+    info, _ = result.score_validation(module, Info(calibration=None, threshold=None), "cpu")
     return info
 
 
 def test_fakes_decide_nothing_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    info = judged(monkeypatch, allowed=False)
+    info = calibrated(monkeypatch, allowed=False)
     assert info.calibration["method"] == "real_quantile"
     assert info.calibration["n_fake"] == 0
     assert info.threshold.criterion == "real_quantile"
@@ -57,7 +57,7 @@ def test_fakes_decide_nothing_by_default(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_fakes_decide_where_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    info = judged(monkeypatch, allowed=True)
+    info = calibrated(monkeypatch, allowed=True)
     assert info.calibration["method"] == info.threshold.criterion == "balanced_accuracy"
     assert info.calibration["location"] == pytest.approx(3.0)  # the middle of the gap
     assert info.threshold.achieved == 1.0

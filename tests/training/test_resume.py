@@ -17,7 +17,7 @@ import yaml
 
 from dfdetect.config.params import load
 from dfdetect.errors import UserError
-from dfdetect.inference import saved_model as bundle
+from dfdetect.inference import saved_model
 from dfdetect.training import resume
 from dfdetect.training.module import Training
 from dfdetect.training.run import train
@@ -180,9 +180,9 @@ def test_starting_weights(project: Path, write_params: Write, capsys: pytest.Cap
     said = capsys.readouterr().out
     assert "recipe smoke sets tiny.drop_rate 0.1 instead of 0.2" in said
     assert "width" not in said
-    info = bundle.read_info(project / "models/detector")
+    info = saved_model.read_info(project / "models/detector")
     assert len(info.data["models/earlier/model.safetensors"]) == 64
-    assert info.trained_on == 2 * bundle.read_info(project / "models/earlier").trained_on
+    assert info.trained_on == 2 * saved_model.read_info(project / "models/earlier").trained_on
 
 
 def test_what_changes_no_result_does_not_start_anew(

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from dfdetect.config.params import load
 from dfdetect.data import encoded
 from dfdetect.errors import UserError
-from dfdetect.inference import saved_model as bundle
+from dfdetect.inference import saved_model
 from dfdetect.io.schemas import LEAKS, PREDICTIONS, SPLITS
 from dfdetect.io.tables import from_rows, read_table, write_json, write_table
 from dfdetect.training.run import train
@@ -50,7 +50,7 @@ def test_learns_and_writes_a_bundle(project: Path, write_params: Write) -> None:
     assert flat["best_epoch"] == metrics["best"]["epoch"]
     assert flat["val_acc"] == metrics["best"]["val_acc"]
     assert all(isinstance(value, int | float) for value in flat.values())
-    info, detector = bundle.load(project / "models/detector")
+    info, detector = saved_model.load(project / "models/detector")
     assert info.detector == "tiny"
     assert info.image_size == 32
     assert info.parameters == sum(parameter.numel() for parameter in detector.parameters())
@@ -58,9 +58,9 @@ def test_learns_and_writes_a_bundle(project: Path, write_params: Write) -> None:
     assert info.output_shapes["logits"] == [2]
     assert info.preprocess["faces"]["frames_per_video"] == 22
     assert set(info.data) == {"data/made/splits.parquet", "data/made/leaks.parquet", "data/made/faces"}
-    videos = bundle.VideoCounts(real=4, fake=4)
+    videos = saved_model.VideoCounts(real=4, fake=4)
     assert info.trained_on == [
-        bundle.TrainingData(
+        saved_model.TrainingData(
             dataset="made", synthetic=False, layout="folder", source="directory", train=videos, val=videos
         )
     ]
@@ -74,7 +74,7 @@ def test_learns_and_writes_a_bundle(project: Path, write_params: Write) -> None:
 
 def test_threshold_is_what_it_says(project: Path, write_params: Write) -> None:
     run(write_params)
-    info = bundle.read_info(project / "models/detector")
+    info = saved_model.read_info(project / "models/detector")
     table = read_table(project / "models/detector/validation.parquet", PREDICTIONS)
     assert table.num_rows == 8
     called = [score >= info.threshold.value for score in table.column("score").to_pylist()]

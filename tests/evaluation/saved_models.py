@@ -1,4 +1,4 @@
-"""Untrained detectors in a bundle, small enough to score in a moment."""
+"""Untrained detectors in a saved model, small enough to score in a moment."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 
 from dfdetect.detectors import registry
 from dfdetect.detectors.base import Detector
-from dfdetect.inference import saved_model as bundle
-from dfdetect.inference.saved_model import BundleInfo, Evaluation, Threshold, TrainingData
+from dfdetect.inference import saved_model
+from dfdetect.inference.saved_model import Evaluation, SavedModelInfo, Threshold, TrainingData
 from dfdetect.inference.scoring import reads_sequences
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -28,9 +28,9 @@ def make_detector(name: str, seed: int = 0) -> Detector:
     return detector.eval()
 
 
-def make_info(detector: Detector, **changes: Any) -> BundleInfo:
+def make_info(detector: Detector, **changes: Any) -> SavedModelInfo:
     """detector.json of a made detector."""
-    info = BundleInfo(
+    info = SavedModelInfo(
         detector=detector.name,
         settings=detector.settings.model_dump(mode="json"),
         image_size=detector.image_size,
@@ -49,9 +49,9 @@ def make_info(detector: Detector, **changes: Any) -> BundleInfo:
     return info.model_copy(update=changes)
 
 
-def save_bundle(folder: Path, name: str, **changes: Any) -> tuple[BundleInfo, Detector]:
-    """Write a bundle with random weights."""
+def save_model(folder: Path, name: str, **changes: Any) -> tuple[SavedModelInfo, Detector]:
+    """Write a saved model with random weights."""
     detector = make_detector(name)
     info = make_info(detector, **changes)
-    bundle.save(folder, detector.state_dict(), info, "# made\n")
+    saved_model.save(folder, detector.state_dict(), info, "# made\n")
     return info, detector
