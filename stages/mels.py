@@ -1,4 +1,4 @@
-"""python -m stages.mels [--dataset NAME]: a log-mel spectrogram of each video's sound."""
+"""python -m stages.mels [--dataset NAME]: a log-mel spectrogram of each video's audio."""
 
 from __future__ import annotations
 

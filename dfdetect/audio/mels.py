@@ -1,4 +1,4 @@
-"""One video's sound as a row of the mels table."""
+"""One video's audio as a row of the mels table."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from dfdetect.io.tables import from_rows
 from dfdetect.media.audio import AudioTrack, decode_audio
 from dfdetect.runtime.video_stage import Result, Video
 
-GOOD = frozenset({"ok", "no_audio", "silent"})  # a clip without sound is no failure of ours
+GOOD = frozenset({"ok", "no_audio", "silent"})  # a clip without audio is not a failure
 
 
 def mel_video(video: Video, params: MelsParams) -> Result:
-    """Decode the first audio track and compute its log-mel spectrogram.
+    """Decode the audio track and compute its log-mel spectrogram.
 
     Args:
         video: what to read.
         params: lengths, rates and thresholds.
     Returns:
         One row of the mels table. Status `ok`; `silent`: there is a track and it holds nothing over
-        params.silent_dbfs, its spectrogram is stored all the same; `no_audio`: there is no track; `unreadable`: the
-        file does not open or no sample decodes. The last two have no spectrogram and the reason in words.
+        params.silent_dbfs, its spectrogram is stored all the same; `no_audio`: no track holds a packet; `unreadable`:
+        the file does not open, is encrypted, or no sample decodes. The last two have no spectrogram and the reason in
+        words.
     """
     try:
         track = decode_audio(video.path, params.sample_rate)
@@ -37,7 +38,7 @@ def mel_video(video: Video, params: MelsParams) -> Result:
 
 
 def work(video: Video, faces: pa.Table | None, params: MelsParams) -> Result:
-    """`mel_video` as the per-video runner calls it; sound needs no faces."""
+    """`mel_video` as the per-video runner calls it; audio needs no faces."""
     del faces
     return mel_video(video, params)
 
@@ -81,12 +82,12 @@ def _result(row: dict[str, Any]) -> Result:
 
 
 def summarise(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """Figures for the metrics: how much sound there is and how it lies against the picture."""
-    sounding = [record for record in records if record.get("status") == "ok"]
-    silence = np.array([record["leading_silence_s"] for record in sounding])
-    start = np.array([record["start_s"] for record in sounding])
+    """Figures for the metrics: how much audio there is, and when it begins."""
+    audible = [record for record in records if record.get("status") == "ok"]
+    silence = np.array([record["leading_silence_s"] for record in audible])
+    start = np.array([record["start_s"] for record in audible])
     return {
-        "audio_s": round(float(sum(r["n_frames"] * r["hop_s"] for r in sounding)), 3),
+        "audio_s": round(float(sum(r["n_frames"] * r["hop_s"] for r in audible)), 3),
         "leading_silence_s": _spread(silence),
         "start_s": _spread(start),
     }

@@ -105,7 +105,7 @@ class _Reader:
         self._blocks: list[np.ndarray] = []  # mono, resampled
         self._count = 0  # samples in them
         self._packets: list[tuple[float, float, float, int]] = []  # time (s), length (s), first sample, recording
-        self._kind: tuple[int, str, str] | None = None  # of the run of frames that are alike
+        self._format: tuple[int, str, str] | None = None  # of the run of frames that are alike
         self._resampler: soxr.ResampleStream | None = None
         self._run_start = self._run_samples = 0
         self._pending: list[AudioFrame] = []
@@ -117,10 +117,10 @@ class _Reader:
             return
         if not LOWEST_RATE_HZ <= frame.sample_rate <= HIGHEST_RATE_HZ:
             raise MediaError(f"its audio claims {frame.sample_rate} samples a second")
-        kind = (frame.sample_rate, frame.layout.name, frame.format.name)
-        if kind != self._kind:
+        format_ = (frame.sample_rate, frame.layout.name, frame.format.name)
+        if format_ != self._format:
             self._end_run()
-            self._begin_run(kind, frame)
+            self._begin_run(format_, frame)
         time_s, length_s = frame.time, frame.samples / frame.sample_rate
         if time_s is None:
             time_s = sum(self._packets[-1][:2]) if self._packets else 0.0
@@ -146,8 +146,8 @@ class _Reader:
         times_s = times_s + offsets_s[np.minimum(numbers, len(offsets_s) - 1)]
         return place(np.concatenate(self._blocks), times_s, lengths_s, firsts, self.rate_hz)
 
-    def _begin_run(self, kind: tuple[int, str, str], frame: AudioFrame) -> None:
-        self._kind, self._run_start, self._run_samples = kind, self._count, 0
+    def _begin_run(self, format_: tuple[int, str, str], frame: AudioFrame) -> None:
+        self._format, self._run_start, self._run_samples = format_, self._count, 0
         self._weights = downmix_weights([channel.name for channel in frame.layout.channels])  # (C,)
         self._signs = np.ones_like(self._weights)
         self._convert: Callable[[AudioFrame], list[AudioFrame]] | None = None
@@ -169,7 +169,7 @@ class _Reader:
             return
         dtype, full_scale = _FORMATS[self._pending[0].format.name.removesuffix("p")]
         parts = [_channels(frame, dtype, len(self._weights)) for frame in self._pending]
-        block = np.empty((len(self._weights), self._pending_samples))  # (C, n)
+        block = np.empty((len(self._weights), sum(frame.samples for frame in self._pending)))  # (C, n)
         for row, channel in zip(block, zip(*parts, strict=True), strict=True):
             np.concatenate(channel, out=row)
         self._pending, self._pending_samples = [], 0

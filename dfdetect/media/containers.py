@@ -26,13 +26,11 @@ _IMAGES = "bmp_pipe,image2,jpeg_pipe,png_pipe,tiff_pipe,webp_pipe"
 FORMATS = ",".join((_VIDEO, _STREAMS, _AUDIO, _IMAGES))
 # pattern_type: the name `a%d.jpg` is one file and not a series of them.
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "pattern_type": "none"}
+PROGRAM_TIME_LIMIT_S = 600  # processor time of FFmpeg's program, which outlives a worker that is stopped
 
 
 class FinalMediaError(MediaError):
     """What no other decoder would change: there is no video track, or it is encrypted."""
-
-
-PROGRAM_TIME_LIMIT_S = 600  # processor time of FFmpeg's program, which outlives a worker that is stopped
 
 
 def open_container(path: str | Path, **options: str) -> InputContainer:
@@ -73,7 +71,7 @@ def _is_scrambled(path: Path) -> bool:
         data = file.read(1 << 18)
     size, sync = (192, 4) if data[196:197] == b"G" == data[4:5] else (188, 0)
     controls = np.frombuffer(data[: len(data) // size * size], np.uint8).reshape(-1, size)[:, sync + 3] >> 6
-    return bool((controls > 1).mean() > 0.5)
+    return bool((controls > 1).sum() > len(controls) / 2)
 
 
 @contextmanager

@@ -61,11 +61,11 @@ class Decoded:
 
 
 @dataclass
-class Tally:
+class Counts:
     """Counted while decoding."""
 
     frames: int = 0
-    doubtful: bool = False  # an error, or a frame marked corrupt: what is made up for damage may depend on the threads
+    corrupt: bool = False  # an error, or a frame marked corrupt: what is made up for damage may depend on the threads
     last_time_s: float | None = None
 
 
@@ -89,8 +89,8 @@ class Source:
         """
         raise NotImplementedError
 
-    def frames(self, tally: Tally, threads: int, wanted: frozenset[int] | None) -> Iterator[Frame]:
-        """Decode from the start to the end, counting in `tally`; yield the wanted frames (None: all).
+    def frames(self, counts: Counts, threads: int, indices: frozenset[int] | None) -> Iterator[Frame]:
+        """Decode from the start to the end, counting in `counts`; yield the frames of these indices (None: all).
 
         Raises:
             MediaError: the file cannot be opened, or passes a limit.
@@ -104,26 +104,26 @@ class Source:
         if frames > self.limits.max_frames:
             raise MediaError(f"it has more than max_frames = {self.limits.max_frames} frames", "too_long")
 
-    def verdict(self, tally: Tally) -> Decoded:
+    def verdict(self, counts: Counts) -> Decoded:
         """Is the file whole?
 
         Frames that the container declares in vain count only when the time they would fill is missing too: an edit list
         leaves frames out on purpose.
         """
         declared = self.declared or 0
-        few = tally.frames < WHOLE_SHARE * declared if declared else None
+        few = counts.frames < WHOLE_SHARE * declared if declared else None
         short = None
-        if self.duration_s and tally.last_time_s is not None:
-            covered_s = tally.last_time_s + (1.0 / self.fps if self.fps else 0.0)
+        if self.duration_s and counts.last_time_s is not None:
+            covered_s = counts.last_time_s + (1.0 / self.fps if self.fps else 0.0)
             short = covered_s < WHOLE_SHARE * self.duration_s
-        if tally.frames < WHOLE_SHARE * (self.packets or 0):
-            return Decoded(tally.frames, "truncated", f"{self.packets} frames are stored, {tally.frames} decode")
+        if counts.frames < WHOLE_SHARE * (self.packets or 0):
+            return Decoded(counts.frames, "truncated", f"{self.packets} frames are stored, {counts.frames} decode")
         if few and short is not False:
-            return Decoded(tally.frames, "truncated", f"{declared} frames are declared, {tally.frames} decode")
+            return Decoded(counts.frames, "truncated", f"{declared} frames are declared, {counts.frames} decode")
         if short and few is not False:
             said = f"{self.duration_s:.2f} s are declared, {covered_s:.2f} s decode"
-            return Decoded(tally.frames, "truncated", said)
-        return Decoded(tally.frames)
+            return Decoded(counts.frames, "truncated", said)
+        return Decoded(counts.frames)
 
 
 class PyAvSource(Source):
@@ -145,7 +145,7 @@ class PyAvSource(Source):
         self.packets = count
         return count
 
-    def frames(self, tally: Tally, threads: int, wanted: frozenset[int] | None) -> Iterator[Frame]:
+    def frames(self, counts: Counts, threads: int, indices: frozenset[int] | None) -> Iterator[Frame]:
         """See Source."""
         with self._opened() as container:
             stream = video_stream(container)
@@ -156,26 +156,26 @@ class PyAvSource(Source):
             stream.codec_context.copy_opaque = True
             clock = Clock(stream)
             zero_s: float | None = None
-            for frame in _decode(container, stream, tally, clock):
-                self.check(frame.width, frame.height, tally.frames + 1)
-                index = tally.frames
+            for frame in _decode(container, stream, counts, clock):
+                self.check(frame.width, frame.height, counts.frames + 1)
+                index = counts.frames
                 time_s = index / self.fps if self.fps else None
                 if (own_s := frame.time) is not None:
                     joined_s = clock.joined_s(frame, own_s)
                     zero_s = joined_s if zero_s is None else zero_s
                     time_s = joined_s - zero_s
                 if time_s is not None:
-                    time_s = max(round(time_s, 6), tally.last_time_s or 0.0)  # broken ones may still fall a little
-                tally.frames += 1
-                tally.last_time_s = time_s
-                if wanted is None or index in wanted:
+                    time_s = max(round(time_s, 6), counts.last_time_s or 0.0)  # broken ones may still fall a little
+                counts.frames += 1
+                counts.last_time_s = time_s
+                if indices is None or index in indices:
                     yield Frame(index, time_s, DecodedPicture(frame, orientation_of(frame, stream)))
 
     def _opened(self) -> AbstractContextManager[InputContainer]:
         return opened(self.path)
 
 
-def _decode(container: InputContainer, stream: VideoStream, tally: Tally, clock: Clock) -> Iterator[VideoFrame]:
+def _decode(container: InputContainer, stream: VideoStream, counts: Counts, clock: Clock) -> Iterator[VideoFrame]:
     """All frames that decode; a packet that does not is passed over, as FFmpeg's own program does."""
     errors: list[str] = []
     encrypted = is_encrypted(stream)
@@ -186,12 +186,12 @@ def _decode(container: InputContainer, stream: VideoStream, tally: Tally, clock:
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
-            tally.doubtful = True
+            counts.corrupt = True
             continue
         for frame in frames:
-            tally.doubtful |= frame.is_corrupt
+            counts.corrupt |= frame.is_corrupt
             yield frame
-    tally.doubtful |= bool(errors)
+    counts.corrupt |= bool(errors)
 
 
 class ProgramSource(PyAvSource):
@@ -216,7 +216,7 @@ class FolderSource(Source):
         self.check(0, 0, self.packets)
         return self.packets
 
-    def frames(self, tally: Tally, threads: int, wanted: frozenset[int] | None) -> Iterator[Frame]:
+    def frames(self, counts: Counts, threads: int, indices: frozenset[int] | None) -> Iterator[Frame]:
         """See Source. An image that cannot be read is passed over, as a damaged packet is."""
         del threads
         self.by_pillow = 0
@@ -229,15 +229,15 @@ class FolderSource(Source):
                 continue
             except OSError:
                 continue
-            index = tally.frames
-            tally.frames += 1
+            index = counts.frames
+            counts.frames += 1
             self.by_pillow += reader == "Pillow"
-            if wanted is None or index in wanted:
+            if indices is None or index in indices:
                 yield Frame(index, None, RgbPicture(pixels))
 
-    def verdict(self, tally: Tally) -> Decoded:
+    def verdict(self, counts: Counts) -> Decoded:
         """See Source."""
-        decoded = super().verdict(tally)
+        decoded = super().verdict(counts)
         return decoded.read_by(f"Pillow ({self.by_pillow} frames)") if self.by_pillow else decoded
 
 

@@ -1,4 +1,4 @@
-"""One decoded picture: converted to RGB late, and only as much of it as is asked for.
+"""One decoded frame: converted to RGB late, and only as much of it as is asked for.
 
 A 1080p frame costs 9 ms to convert whole, 2 ms to convert shrunk to 640 pixels and 2 ms to cut a face out of; so the
 decoder's planes are kept instead, at half the memory of RGB.
@@ -151,7 +151,7 @@ def shrunk_size(width: int, height: int, long_side: int) -> tuple[int, int]:
 
 
 class RgbPicture:
-    """A picture that is RGB already (an image file, or OpenCV's decoder)."""
+    """A frame that is RGB already (an image file)."""
 
     def __init__(self, pixels: Rgb) -> None:
         self._pixels = pixels
@@ -192,7 +192,7 @@ class DecodedPicture:
         return self._orientation.size(self._frame.width, self._frame.height)
 
     def rgb(self) -> Rgb:
-        """The whole picture."""
+        """The whole frame."""
         return self._orientation.upright(self._convert((0, 0, self._frame.width, self._frame.height)))
 
     def patch(self, box: Box) -> Rgb:

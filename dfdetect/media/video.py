@@ -22,11 +22,11 @@ from dfdetect.media.containers import FinalMediaError, check_file, opened, opene
 from dfdetect.media.decoders import (
     DECODERS,
     MAX_PIXELS,
+    Counts,
     Decoded,
     FolderSource,
     Limits,
     Source,
-    Tally,
     declared_frames,
     folder_frames,
     frame_rate,
@@ -146,7 +146,7 @@ def centres(total: int, count: int) -> list[int]:
 
     Args:
         total: frames there are, >= 0.
-        count: frames wanted, >= 1.
+        count: how many frames, >= 1.
     Returns:
         min(total, count) indices from 0 to total - 1.
     """
@@ -160,7 +160,7 @@ def sample_frames(path: Path, count: int, *, limits: Limits | None = None) -> Sa
 
     Args:
         path: a video or image file, or a folder of frames.
-        count: frames wanted, >= 1; a shorter video gives all it has.
+        count: how many frames, >= 1; a shorter video gives all it has.
         limits: what is refused, and threads.
     Raises:
         MediaError: nothing decodes (unreadable), or a limit is passed (too_large, too_long).
@@ -207,8 +207,8 @@ def frames_at_times(path: Path, times_s: Sequence[float], *, limits: Limits | No
 
     def once(source: Source) -> tuple[list[Frame], Decoded]:
         source.guess()
-        chosen, tally = _attempt(source, nearest, None)
-        return chosen, source.verdict(tally)
+        chosen, counts = _attempt(source, nearest, None)
+        return chosen, source.verdict(counts)
 
     frames, decoded = _with_decoders(path, limits or Limits(), nearest, once)
     return Sample(frames, decoded)
@@ -257,31 +257,33 @@ def _settle(source: Source, count: int, consume: Callable[[Iterator[Frame]], T])
     guess = source.guess()
     for _ in range(3):
         picks = centres(guess, count)
-        result, tally = _attempt(source, consume, frozenset(picks))
-        if centres(tally.frames, count) == picks:
-            return result, source.verdict(tally)
-        guess = tally.frames
+        result, counts = _attempt(source, consume, frozenset(picks))
+        if centres(counts.frames, count) == picks:
+            return result, source.verdict(counts)
+        guess = counts.frames
     raise MediaError("each pass over it decodes another number of frames")
 
 
-def _attempt(source: Source, consume: Callable[[Iterator[Frame]], T], wanted: frozenset[int] | None) -> tuple[T, Tally]:
-    """One pass over the file: `consume` gets the wanted frames (None: all); what it leaves is decoded for the count.
+def _attempt(
+    source: Source, consume: Callable[[Iterator[Frame]], T], indices: frozenset[int] | None
+) -> tuple[T, Counts]:
+    """One pass over the file: `consume` gets the frames of these indices (None: all); all are decoded and counted.
 
-    A doubtful file is decoded anew by one thread: what a decoder makes up for damage may depend on its threads.
+    A corrupt file is decoded anew by one thread: what a decoder makes up for damage may depend on its threads.
     """
-    tally = Tally()
+    counts = Counts()
     for threads in dict.fromkeys((source.limits.threads, 1)):
-        tally = Tally()
-        frames = source.frames(tally, threads, wanted)
+        counts = Counts()
+        frames = source.frames(counts, threads, indices)
         result = consume(frames)
         for _ in frames:
             pass
-        if not tally.doubtful:
+        if not counts.corrupt:
             break
-    if tally.frames == 0:
+    if counts.frames == 0:
         claim = "" if source.declared is None else f"; {source.declared} are declared"
         raise MediaError(f"no frame decodes{claim}")
-    return result, tally
+    return result, counts
 
 
 def _nearest(frames: Iterable[Frame], times_s: Sequence[float]) -> list[Frame]:

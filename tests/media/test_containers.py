@@ -13,7 +13,7 @@ import pytest
 from dfdetect.errors import MediaError
 from dfdetect.media.audio import decode_audio
 from dfdetect.media.containers import FORMATS
-from dfdetect.media.decoders import Limits, ProgramSource, Tally
+from dfdetect.media.decoders import Counts, Limits, ProgramSource
 from dfdetect.media.image import encode
 from dfdetect.media.video import probe, sample_frames
 from tests.media.video_files import numbered, write_video
@@ -55,7 +55,7 @@ def asked() -> Iterator[tuple[str, list[str]]]:
 
 
 def through_the_program(path: Path) -> None:
-    list(ProgramSource(path, Limits()).frames(Tally(), 1, None))
+    list(ProgramSource(path, Limits()).frames(Counts(), 1, None))
 
 
 READERS: dict[str, Callable[[Path], object]] = {
@@ -102,7 +102,7 @@ def test_every_format_named_is_one_that_is_known() -> None:
 def test_other_containers_are_read_by_both_decoders(tmp_path: Path, name: str, codec: str) -> None:
     path = write_video(tmp_path / name, [numbered(i) for i in range(5)], codec=codec)
     assert len(sample_frames(path, 5).frames) == 5
-    assert len(list(ProgramSource(path, Limits()).frames(Tally(), 1, None))) == 5
+    assert len(list(ProgramSource(path, Limits()).frames(Counts(), 1, None))) == 5
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dfdetect.errors import MediaError
 from dfdetect.media import video
-from dfdetect.media.decoders import ProgramSource, PyAvSource, Source, Tally
+from dfdetect.media.decoders import Counts, ProgramSource, PyAvSource, Source
 from dfdetect.media.frames import Frame, RgbPicture, shrunk_size
 from dfdetect.media.image import encode
 from dfdetect.media.video import Decoded, Limits, centres, frames_at_times, probe, process_frames, sample_frames
@@ -94,11 +94,11 @@ class _Lying(Source):
     def guess(self) -> int:
         return self.said
 
-    def frames(self, tally: Tally, threads: int, wanted: frozenset[int] | None) -> Iterator[Frame]:
+    def frames(self, counts: Counts, threads: int, indices: frozenset[int] | None) -> Iterator[Frame]:
         assert threads == 1
         for index in range(next(self.counts)):
-            tally.frames += 1
-            if wanted is None or index in wanted:
+            counts.frames += 1
+            if indices is None or index in indices:
                 yield Frame(index, None, RgbPicture(np.zeros((2, 2, 3), np.uint8)))
 
 
