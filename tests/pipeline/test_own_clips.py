@@ -109,7 +109,7 @@ def test_every_file_ends_as_ok_or_with_a_reason(clips: Path) -> None:
     assert sound["fake/mp4parse_afconvert-aac-0.5s.mp4"]["status"] == "ok"  # sound without a picture
     assert sound["real/multiface.jpg"]["status"] == "no_audio"
     assert sound["fake/mp4parse_zero_empty_stsc.mp4"]["status"] == "no_audio"  # its table lists no sample
-    assert coverage["real/ternaus_no_face.jpg"]["reason"] == "no face was found"
+    assert coverage["real/ternaus_no_face.jpg"]["reason"].startswith("no face was found")
     _check_speakers(rows, coverage, sound)
 
 
