@@ -5,7 +5,7 @@ import pytest
 from dfdetect.config.params import Params, load
 from dfdetect.detectors import registry
 from dfdetect.errors import UserError
-from dfdetect.training.setup import build_detector, chosen_recipe, replaced
+from dfdetect.training.setup import build_detector, chosen_recipe
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +26,13 @@ def test_every_detector_has_an_entry_that_is_valid_and_starts_from_imagenet_in_t
     settings = registry.check_settings(name, params.detectors[name])
     assert settings.pretrained is False  # the sample needs no download
     recipe = chosen_recipe(choose(params, name, "full"))
-    full = registry.check_settings(name, {**params.detectors[name], **replaced(name, recipe)})
+    full = registry.check_settings(name, recipe.detector_settings(name, params.detectors[name]))
     assert full.pretrained is True
 
 
 def test_recipe_full_has_the_values_of_the_sources(params):
-    fusion = replaced("attention_network", chosen_recipe(choose(params, "attention_network", "full")))
+    recipe = chosen_recipe(choose(params, "attention_network", "full"))
+    fusion = recipe.detector_settings("attention_network", {})
     assert fusion["fusion_width"] == 728
     assert chosen_recipe(choose(params, "multibranch", "full")).precision == "16-mixed"
     for name in ("addnet", "addnet_bandpass"):
