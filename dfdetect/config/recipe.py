@@ -18,7 +18,7 @@ class _Strict(BaseModel):
 
 
 class TransformStep(_Strict):
-    """One transform by its albumentations name, as in source 000."""
+    """One transform by its albumentations name, as the attention network repository has it (docs/sources.md)."""
 
     name: str
     params: dict[str, Any] = Field(default_factory=dict)

@@ -77,7 +77,7 @@ def _live(folder: Path) -> Any:
 
 
 class Comet:
-    """Comet ML; offline into .cache/comet/ unless COMET_API_KEY is set, as `--offline` of source 003."""
+    """Comet ML; offline into .cache/comet/ unless COMET_API_KEY is set, as `--offline` of the ADDNet repository."""
 
     def __init__(self, project: str, params: dict[str, Any]) -> None:
         try:
