@@ -24,8 +24,8 @@ from benchmarks.bench_scale import pace
 from benchmarks.measure import ROUNDS, Row, in_turn, ratio, seconds
 from dfdetect.arguments import parser
 from dfdetect.config.params import Params, load
-from dfdetect.faces.detectors import build_face_detector, iou
-from dfdetect.faces.extraction import crop_video, settings_of
+from dfdetect.faces.detectors import iou
+from dfdetect.faces.extraction import crop_video, face_detector
 from dfdetect.media.frames import Rgb, RgbPicture
 from dfdetect.media.video import centres, process_frames, sample_frames
 from dfdetect.runtime.threads import cpu_count
@@ -134,7 +134,7 @@ def searching(clip: Path, params: Params) -> list[Row]:
     frames = [frame.shrunk(params.faces.detect_long_side) for frame in decoded]
     rows = []
     for name in ("mtcnn", SMALL) if has_weights(SMALL) else ("mtcnn",):
-        detector: Any = build_face_detector(name, replace(settings_of(params.faces), device="cpu"))
+        detector: Any = face_detector(params.faces.model_copy(update={"detector": name, "device": "cpu"}))
         ratio_px = 2 * params.faces.min_face_ratio
 
         def over(images: list[Rgb], detect: Callable[..., object], ratio_px: float = ratio_px) -> None:
@@ -160,7 +160,7 @@ def package(frames: list[Rgb], params: Params) -> list[Row]:
     """facenet-pytorch's own MTCNN, batched, against ours without large faces first: the same boxes come out."""
     from facenet_pytorch import MTCNN
 
-    detector: Any = build_face_detector("mtcnn", replace(settings_of(params.faces), device="cpu"))
+    detector: Any = face_detector(params.faces.model_copy(update={"detector": "mtcnn", "device": "cpu"}))
     min_face_px = 2 * params.faces.min_face_ratio * max(frames[0].shape)
     theirs = MTCNN(keep_all=True, min_face_size=min_face_px, device="cpu")
     return [

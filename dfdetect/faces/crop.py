@@ -1,9 +1,9 @@
-"""Square face crops from full-resolution frames."""
+"""Where a face is cut out."""
 
 from __future__ import annotations
 
 from dfdetect.faces.detectors import Floats
-from dfdetect.media.frames import Box, Frame, Rgb
+from dfdetect.media.frames import Box
 
 
 def crop_box(box: Floats, width: int, height: int, *, margin_ratio: float) -> Box:
@@ -27,17 +27,3 @@ def crop_box(box: Floats, width: int, height: int, *, margin_ratio: float) -> Bo
         for low, high, size in ((x0, x1, width), (y0, y1, height))
     )
     return left, top, left + side, top + side
-
-
-def cut_square(frame: Frame, square: Box, image_size: int) -> Rgb:
-    """Cut a square out of a frame and resize it.
-
-    Args:
-        square: x0, y0, x1, y1 with equal sides (px), inside the frame.
-        image_size: side of the result (px).
-    Returns:
-        RGB [shape=(image_size, image_size, 3)]; shrunk by area averaging, enlarged by cubic interpolation.
-    Raises:
-        ValueError: the square is empty or leaves the frame.
-    """
-    return frame.resized(square, image_size, image_size)

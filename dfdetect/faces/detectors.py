@@ -63,21 +63,6 @@ class FaceDetector(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class FaceDetectorSettings:
-    """What a face detector is built with.
-
-    Args:
-        score_threshold: faces with a lower score are left out.
-        nms_threshold: RetinaFace: of two boxes with a larger IoU, the one with the lower score is dropped.
-        device: cpu, cuda, or auto.
-    """
-
-    score_threshold: float
-    nms_threshold: float
-    device: str = "auto"
-
-
 # Module and class of each, and the weights that it loads (names in dfdetect.io.pretrained).
 FACE_DETECTORS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "retinaface-resnet50": ("dfdetect.faces.retinaface", "RetinaFace", ("retinaface-resnet50",)),
@@ -100,14 +85,20 @@ def face_detector_entry(name: str) -> tuple[str, str, tuple[str, ...]]:
 
 
 @cache
-def build_face_detector(name: str, settings: FaceDetectorSettings) -> FaceDetector:
+def build_face_detector(name: str, *, score_threshold: float, nms_threshold: float, device: str) -> FaceDetector:
     """A face detector with its networks loaded; built once a process.
 
+    Args:
+        name: a key of FACE_DETECTORS.
+        score_threshold: faces with a lower score are left out.
+        nms_threshold: RetinaFace: of two boxes with a larger IoU, the one with the lower score is dropped.
+        device: cpu, cuda, or auto (cuda where there is a GPU).
     Raises:
         UserError: the name is unknown, its weights are nowhere, or the device is not there.
     """
     module, class_name, weights = face_detector_entry(name)
-    detector: FaceDetector = getattr(importlib.import_module(module), class_name)(settings, *weights)
+    kind = getattr(importlib.import_module(module), class_name)
+    detector: FaceDetector = kind(*weights, score_threshold=score_threshold, nms_threshold=nms_threshold, device=device)
     return detector
 
 

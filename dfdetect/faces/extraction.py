@@ -13,15 +13,8 @@ from numpy.typing import NDArray
 
 from dfdetect.config.params import FacesParams
 from dfdetect.faces import identity
-from dfdetect.faces.crop import crop_box, cut_square
-from dfdetect.faces.detectors import (
-    Detections,
-    FaceDetector,
-    FaceDetectorSettings,
-    Floats,
-    build_face_detector,
-    face_detector_entry,
-)
+from dfdetect.faces.crop import crop_box
+from dfdetect.faces.detectors import Detections, FaceDetector, Floats, build_face_detector, face_detector_entry
 from dfdetect.faces.landmarks import turn_points
 from dfdetect.faces.main_track import Place, choose_main_face
 from dfdetect.faces.networks import exported
@@ -38,8 +31,8 @@ from dfdetect.runtime.video_stage import Result, Video
 MAX_FOLLOWED = 6
 # Coordinates are stored in steps of 1/4 px and scores of 1/1000: what processors round differently stays invisible.
 COORDINATE_STEPS, SCORE_STEPS = 4.0, 1000.0
-# A video with a face in no more than this share of its frames is looked at in other ways too, in every fifth of them.
-FEW_FACES, TRIAL_STEP = 0.25, 5
+# A video with a face in no more than this share of its frames is looked at in other ways too, in every sixth of them.
+FEW_FACES, TRIAL_STEP = 0.25, 6
 MAX_TRIAL_PIXELS = 3840 * 2160  # larger frames are kept for these trials as small ones
 
 
@@ -101,7 +94,7 @@ def crop_video(video: Video, faces: pa.Table | None, params: FacesParams) -> Res
             video.path, params.frames_per_video, lambda frames: [whole_frame(f, params) for f in frames], limits=limits
         )
         return _result(video, params, decoded, rows, [])
-    detector = build_face_detector(params.face_detector, settings_of(params))
+    detector = face_detector(params)
     # Faces of twice the smallest size first: that suits nearly every video, and is a quarter of the work.
     view = View(0, params.detect_long_side, 2 * params.min_face_ratio)
     tried: list[View] = []
@@ -117,9 +110,14 @@ def crop_video(video: Video, faces: pa.Table | None, params: FacesParams) -> Res
     return _result(video, params, decoded, main_face_rows(found, tried[-1].turns, params), found)
 
 
-def settings_of(params: FacesParams) -> FaceDetectorSettings:
-    """What the face detector is built with."""
-    return FaceDetectorSettings(params.score_threshold, params.nms_threshold, params.device)
+def face_detector(params: FacesParams) -> FaceDetector:
+    """The face detector that the params name."""
+    return build_face_detector(
+        params.face_detector,
+        score_threshold=params.score_threshold,
+        nms_threshold=params.nms_threshold,
+        device=params.device,
+    )
 
 
 def weights_of(params: FacesParams) -> str:
@@ -139,7 +137,7 @@ def weights_of(params: FacesParams) -> str:
 def detect_frames(
     frames: Iterator[Frame], view: View, detector: FaceDetector, params: FacesParams
 ) -> tuple[list[FrameFaces], list[Frame]]:
-    """The faces of all frames, and every fifth of the frames, for trials with other views."""
+    """The faces of all frames, and every sixth of the frames, for trials with other views."""
     found, trial = [], []
     for number, frame in enumerate(frames):
         found.append(detect_frame(turned(frame, view.turns), view, detector, params))
@@ -158,7 +156,7 @@ def detect_frame(frame: Frame, view: View, detector: FaceDetector, params: Faces
     found = rounded(found.mapped(np.array([frame.width / small.shape[1], frame.height / small.shape[0]], np.float32)))
     faces = found.take(np.argsort(-(found.scores * found.sides), kind="stable")[:MAX_FOLLOWED])
     squares = [crop_box(box, frame.width, frame.height, margin_ratio=params.margin) for box in faces.boxes]
-    crops = [cut_square(frame, square, params.image_size) for square in squares]
+    crops = [frame.resized(square, params.image_size, params.image_size) for square in squares]
     return FrameFaces(frame.index, frame.time_s, frame.width, frame.height, len(found), faces, squares, crops)
 
 
@@ -184,14 +182,21 @@ def better_view(
     turns = quarter_turns(with_face)
     if turns or view.turns or len(with_face) > FEW_FACES * len(found):
         return replace(view, turns=(view.turns + turns) % 4)
+    best, most = view, sum(map(shows_face, found[::TRIAL_STEP]))
     smaller = View(0, 2 * params.detect_long_side, params.min_face_ratio)
-    best, most = view, sum(bool(each.crops) for each in found[::TRIAL_STEP])
     for other in (smaller, *(replace(view, turns=turns) for turns in (1, 2, 3))):
-        seen = [detect_frame(turned(frame, other.turns), other, detector, params).crops for frame in trial]
-        count = sum(bool(crops) and (not other.turns or is_upright(crops[0])) for crops in seen)
+        seen = (detect_frame(turned(frame, other.turns), other, detector, params) for frame in trial)
+        count = sum(map(shows_face, seen))
         if count > most:
             best, most = other, count
     return best
+
+
+def shows_face(found: FrameFaces) -> bool:
+    """Whether the largest face is one, as dlib's face detector sees it too: the more ways to look, the more false faces
+    there are.
+    """
+    return bool(found.crops) and is_upright(found.crops[0])
 
 
 def main_face_rows(found: list[FrameFaces], turns: int, params: FacesParams) -> list[dict[str, Any]]:
@@ -253,7 +258,7 @@ def whole_frame(frame: Frame, params: FacesParams) -> dict[str, Any]:
         "time_s": frame.time_s,
         "crop_box": [float(value) for value in square],
         "turn_deg": 0,
-        **_stored(cut_square(frame, square, params.image_size), params),
+        **_stored(frame.resized(square, params.image_size, params.image_size), params),
     }
 
 

@@ -167,8 +167,7 @@ class Landmarker:
         """Whether dlib's HOG detector, too, sees a face where the landmarks are: the predictor alone finds 68 points in
         anything. It knows faces turned by less than about 40 degrees.
         """
-        canonical, _ = canonical_picture(gray, face.placement, _CHECK_BOX_PX, _CHECK_BORDER_PX)
-        return any(_offset(box, _CHECK_BORDER_PX) < 0.25 for box in self._detect(canonical, 0) if _fits(box))
+        return self._nearest(gray, face.placement, _CHECK_BORDER_PX)[0] < 0.25
 
     def search(self, gray: np.ndarray, placement: np.ndarray, *, around: float, passes: int) -> Face | None:
         """Landmarks of the face nearest to a place, of about its size and tilt, that dlib's HOG detector sees.
@@ -179,16 +178,23 @@ class Landmarker:
             around: how far around that box to look, in box sides.
             passes: as in `from_keypoints`.
         """
-        border = round(around * _CHECK_BOX_PX)
-        canonical, to_image = canonical_picture(gray, placement, _CHECK_BOX_PX, border)
-        boxes = [box for box in self._detect(canonical, 0) if _fits(box)]
-        if not boxes:
-            return None
-        box = min(boxes, key=lambda box: _offset(box, border))
-        in_canonical = np.array([[box.width(), 0.0, box.left()], [0.0, box.width(), box.top()]])
-        found = to_image[:, :2] @ in_canonical
-        found[:, 2] += to_image[:, 2]
-        return self.from_placement(gray, found, passes=passes)
+        found = self._nearest(gray, placement, round(around * _CHECK_BOX_PX))[1]
+        return None if found is None else self.from_placement(gray, found, passes=passes)
+
+    def _nearest(self, gray: np.ndarray, placement: np.ndarray, border_px: int) -> tuple[float, np.ndarray | None]:
+        """Of the faces about as large as a box that HOG sees around it: how far the nearest one's middle is, in box
+        sides, and the box to start its landmarks from.
+        """
+        canonical, to_image = canonical_picture(gray, placement, _CHECK_BOX_PX, border_px)
+        middle = border_px + _CHECK_BOX_PX / 2
+        nearest, found = np.inf, None
+        for box in self._detect(canonical, 0):
+            centre, size = box.dcenter(), box.width() / _CHECK_BOX_PX
+            offset = max(abs(centre.x - middle), abs(centre.y - middle)) / _CHECK_BOX_PX
+            if 0.7 < size < 1.4 and offset < nearest:
+                nearest = offset
+                found = shifted(to_image[:, :2] @ _placement_of(box), to_image[:, 2])
+        return nearest, found
 
     def detect(self, gray: np.ndarray, *, passes: int) -> list[Face]:
         """Landmarks of the faces that dlib's HOG detector finds, largest first: for pictures without keypoints.
@@ -198,19 +204,12 @@ class Landmarker:
             passes: as in `from_keypoints`.
         """
         boxes = sorted(self._detect(gray, 0), key=lambda box: (-box.area(), box.left(), box.top()))
-        placements = [np.array([[b.width(), 0.0, b.left()], [0.0, b.width(), b.top()]]) for b in boxes]
-        return [self.from_placement(gray, placement, passes=passes) for placement in placements]
+        return [self.from_placement(gray, _placement_of(box), passes=passes) for box in boxes]
 
 
-def _fits(box: dlib.rectangle) -> bool:
-    """Whether a detection is about as large as the check box."""
-    return bool(0.7 < box.width() / _CHECK_BOX_PX < 1.4)
-
-
-def _offset(box: dlib.rectangle, border_px: int) -> float:
-    """How far a detection's middle is from the check box's, in box sides."""
-    middle, centre = border_px + _CHECK_BOX_PX / 2, box.dcenter()
-    return float(max(abs(centre.x - middle), abs(centre.y - middle)) / _CHECK_BOX_PX)
+def _placement_of(box: dlib.rectangle) -> np.ndarray:
+    """As a similarity from the predictor's box (0 to 1)."""
+    return np.array([[box.width(), 0.0, box.left()], [0.0, box.width(), box.top()]], dtype=np.float64)
 
 
 def canonical_picture(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 
@@ -48,6 +48,11 @@ class Track:
     best: Place = (0, 0)
     best_weight: float = -1.0
 
+    def apart_from(self, others: Sequence[Track]) -> bool:
+        """Whether it shares no frame with others: two faces in one frame are two people."""
+        frames = {frame for frame, _ in self.places}
+        return all(frames.isdisjoint(frame for frame, _ in other.places) for other in others)
+
     def add(self, place: Place, box: Floats, score: float) -> None:
         """Continue with a detection."""
         self.places.append(place)
@@ -56,23 +61,6 @@ class Track:
         self.weight += weight
         if weight > self.best_weight:
             self.best, self.best_weight = place, weight
-
-
-@dataclass(eq=False)
-class Person:
-    """Tracks of one face."""
-
-    tracks: list[Track]
-
-    @property
-    def frames(self) -> set[int]:
-        """Those in which it is seen."""
-        return {frame for track in self.tracks for frame, _ in track.places}
-
-    @property
-    def weight(self) -> float:
-        """That of all tracks."""
-        return sum(track.weight for track in self.tracks)
 
 
 def choose_main_face(found: Sequence[Detections], alike: Alike, distance: Distance) -> list[int | None]:
@@ -86,7 +74,7 @@ def choose_main_face(found: Sequence[Detections], alike: Alike, distance: Distan
     chosen: list[int | None] = [None] * len(found)
     people = group(follow(found, alike), distance)
     if people:
-        for track in max(people, key=lambda person: person.weight).tracks:
+        for track in max(people, key=lambda person: sum(track.weight for track in person)):
             for frame, face in track.places:
                 chosen[frame] = face
     return chosen
@@ -124,32 +112,31 @@ def follow(found: Sequence[Detections], alike: Alike) -> list[Track]:
     return tracks
 
 
-def group(tracks: Sequence[Track], distance: Distance) -> list[Person]:
-    """Put the tracks of one person together; two faces in one frame are two people.
+def group(tracks: Sequence[Track], distance: Distance) -> list[list[Track]]:
+    """Put the tracks of one person together.
 
     Args:
         tracks: in the order of their first frames.
     """
-    heaviest = sorted(tracks, key=lambda track: (-track.weight, track.places[0]))[:MAX_DESCRIBED]
-    people = [Person([track]) for track in heaviest]
+    people = [[track] for track in sorted(tracks, key=lambda track: (-track.weight, track.places[0]))[:MAX_DESCRIBED]]
 
-    def apart(pair: tuple[Person, Person]) -> float:
-        return min(distance(one.best, other.best) for one in pair[0].tracks for other in pair[1].tracks)
+    def unlike(pair: tuple[list[Track], list[Track]]) -> float:
+        return min(distance(one.best, other.best) for one, other in product(*pair))
 
-    while pairs := [(a, b) for a, b in combinations(people, 2) if a.frames.isdisjoint(b.frames)]:
-        nearest = min(pairs, key=apart)
-        if apart(nearest) >= 1:
+    while pairs := [(a, b) for a, b in combinations(people, 2) if all(track.apart_from(b) for track in a)]:
+        nearest = min(pairs, key=unlike)
+        if unlike(nearest) >= 1:
             break
-        nearest[0].tracks += nearest[1].tracks
-        people.remove(nearest[1])
-    owners = {track: person for person in people for track in person.tracks}
+        nearest[0].extend(nearest[1])
+        people = [person for person in people if person is not nearest[1]]
+    owners = {track: person for person in people for track in person}
     for track in tracks:
         if track not in owners:
             person = owners.get(track.before) if track.before is not None else None
-            if person is None or not person.frames.isdisjoint(frame for frame, _ in track.places):
-                person = Person([])
+            if person is None or not track.apart_from(person):
+                person = []
                 people.append(person)
-            person.tracks.append(track)
+            person.append(track)
             owners[track] = person
     return people
 

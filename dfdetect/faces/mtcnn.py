@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dfdetect.faces.detectors import Detections, FaceDetectorSettings, Floats, nms
+from dfdetect.faces.detectors import Detections, Floats, nms
 from dfdetect.faces.networks import load_network
 from dfdetect.media.frames import Rgb
 
@@ -34,9 +34,12 @@ Ints = NDArray[Any]  # whole numbers
 class Mtcnn:
     """See FaceDetector."""
 
-    def __init__(self, settings: FaceDetectorSettings, pnet: str, rnet: str, onet: str) -> None:
-        self._score_threshold = settings.score_threshold
-        self._pnet, self._rnet, self._onet = (load_network(name, settings.device) for name in (pnet, rnet, onet))
+    def __init__(
+        self, pnet: str, rnet: str, onet: str, *, score_threshold: float, nms_threshold: float, device: str
+    ) -> None:
+        del nms_threshold  # its three stages have their own
+        self._score_threshold = score_threshold
+        self._pnet, self._rnet, self._onet = (load_network(name, device) for name in (pnet, rnet, onet))
 
     def detect(self, frame: Rgb, *, min_face_px: float) -> Detections:
         """See FaceDetector. Beside large faces small ones may be left out; `search` finds all."""

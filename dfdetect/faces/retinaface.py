@@ -10,7 +10,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from dfdetect.faces.detectors import Detections, FaceDetectorSettings, Floats, iou, nms
+from dfdetect.faces.detectors import Detections, Floats, iou, nms
 from dfdetect.faces.networks import load_network
 from dfdetect.media.frames import Box, Rgb
 
@@ -30,9 +30,9 @@ TOLERANCE = 0.8  # a face of the smallest size may get a box that is smaller by 
 class RetinaFace:
     """See FaceDetector."""
 
-    def __init__(self, settings: FaceDetectorSettings, weights: str) -> None:
-        self._score_threshold, self._nms_threshold = settings.score_threshold, settings.nms_threshold
-        self._network = load_network(weights, settings.device)
+    def __init__(self, weights: str, *, score_threshold: float, nms_threshold: float, device: str) -> None:
+        self._score_threshold, self._nms_threshold = score_threshold, nms_threshold
+        self._network = load_network(weights, device)
 
     def detect(self, frame: Rgb, *, min_face_px: float) -> Detections:
         """See FaceDetector. Beside large faces very small ones may be left out; `search` finds all."""

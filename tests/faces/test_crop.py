@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfdetect.faces.crop import crop_box, cut_square
+from dfdetect.faces.crop import crop_box
 from dfdetect.media.frames import Frame, RgbPicture
 
 SIZE = st.integers(2, 3000)
@@ -46,7 +46,7 @@ def test_at_the_border_the_square_moves_and_then_shrinks() -> None:
 def test_a_crop_shows_what_is_in_the_square(side: int) -> None:
     rng = np.random.default_rng(side)
     picture = cv2.GaussianBlur(rng.integers(0, 255, (480, 640, 3), dtype=np.uint8), (0, 0), 6)
-    crop = cut_square(Frame(0, 0.0, RgbPicture(picture)), (20, 30, 20 + side, 30 + side), 317)
+    crop = Frame(0, 0.0, RgbPicture(picture)).resized((20, 30, 20 + side, 30 + side), 317, 317)
     assert crop.shape == (317, 317, 3)
     back = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA if side < 317 else cv2.INTER_CUBIC)
     assert np.abs(back.astype(int) - picture[30 : 30 + side, 20 : 20 + side]).mean() < 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from retinaface.utils import tensor_from_rgb_image
 
 from dfdetect.errors import UserError
 from dfdetect.faces import mtcnn, networks, packages, retinaface
-from dfdetect.faces.detectors import FACE_DETECTORS, Detections, FaceDetectorSettings, build_face_detector, iou, nms
+from dfdetect.faces.detectors import FACE_DETECTORS, Detections, build_face_detector, iou, nms
 from dfdetect.io import pretrained as weights
 from dfdetect.media.frames import Rgb
 from dfdetect.media.image import read_image
@@ -28,7 +29,8 @@ ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
 MEDIA = SHARED / "media"
 SMALL = SHARED / "weights" / "retinaface_mobilenet0.25.pth"
-SETTINGS = FaceDetectorSettings(score_threshold=0.9, nms_threshold=0.4, device="cpu")
+SCORE_THRESHOLD, NMS_THRESHOLD = 0.9, 0.4
+SETTINGS: Any = {"score_threshold": SCORE_THRESHOLD, "nms_threshold": NMS_THRESHOLD, "device": "cpu"}
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason="../shared/media is not here")
 
 # RetinaFace-ResNet50's boxes in ternaus_13.jpg, from that project's tests.
@@ -42,7 +44,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="module")
 def mtcnn_detector() -> mtcnn.Mtcnn:
-    return mtcnn.Mtcnn(SETTINGS, "mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet")
+    return mtcnn.Mtcnn("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet", **SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def small_detector(tmp_path_factory: pytest.TempPathFactory) -> retinaface.Retin
     (folder / "retinaface-mobilenet0.25.pth").symlink_to(SMALL)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weights, "FOLDER", folder)
-        return retinaface.RetinaFace(SETTINGS, "retinaface-mobilenet0.25")
+        return retinaface.RetinaFace("retinaface-mobilenet0.25", **SETTINGS)
 
 
 def scene(*faces: tuple[DrawnFace, int, int, int], width: int = 640, height: int = 360) -> Rgb:
@@ -90,9 +92,9 @@ def test_mtcnn_gives_the_packages_faces_on_real_frames(mtcnn_detector: mtcnn.Mtc
         boxes, scores, points = MTCNN(keep_all=True, min_face_size=min_face_px, device="cpu").detect(
             frame, landmarks=True
         )
-        if boxes is None or not (scores >= SETTINGS.score_threshold).any():
+        if boxes is None or not (scores >= SCORE_THRESHOLD).any():
             continue
-        boxes, points = boxes[scores >= SETTINGS.score_threshold], points[scores >= SETTINGS.score_threshold]
+        boxes, points = boxes[scores >= SCORE_THRESHOLD], points[scores >= SCORE_THRESHOLD]
         ours = mtcnn_detector.search(frame, min_face_px=min_face_px)
         assert len(ours) == len(boxes)
         found += overlaps(boxes, ours)
@@ -125,9 +127,9 @@ def test_retinaface_gives_the_packages_faces_on_real_frames(small_detector: reti
             offsets, logits, _ = network(tensor_from_rgb_image(bgr)[None])
         scores = torch.softmax(logits[0], -1)[:, 1]
         boxes = decode(offsets[0], prior, [0.1, 0.2]) * torch.tensor([width, height, width, height])
-        good = scores > SETTINGS.score_threshold
+        good = scores > SCORE_THRESHOLD
         boxes, scores = boxes[good], scores[good]
-        theirs = boxes[their_nms(boxes, scores, SETTINGS.nms_threshold)].numpy()
+        theirs = boxes[their_nms(boxes, scores, NMS_THRESHOLD)].numpy()
         min_face_px = 0.0625 * max(height, width)
         theirs = theirs[(theirs[:, 2:] - theirs[:, :2]).max(axis=1, initial=0) >= min_face_px]
         whole += overlaps(theirs, small_detector.search(frame, min_face_px=min_face_px))
@@ -310,7 +312,7 @@ def test_weights_that_do_not_fit_are_named(name: str, folder: Path) -> None:
 
 def test_an_unknown_face_detector_lists_the_known() -> None:
     with pytest.raises(UserError, match=r"'haar'.*retinaface-resnet50.*mtcnn"):
-        build_face_detector("haar", SETTINGS)
+        build_face_detector("haar", **SETTINGS)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
@@ -325,11 +327,11 @@ def test_faces_are_detected_without_torch() -> None:
     code = (
         "import sys, numpy as np\n"
         "from dfdetect.config.params import FacesParams\n"
-        "from dfdetect.faces.extraction import View, crop_video, detect_frame, settings_of, build_face_detector\n"
+        "from dfdetect.faces.extraction import View, detect_frame, face_detector\n"
         "from dfdetect.media.frames import Frame, RgbPicture\n"
         "params = FacesParams(face_detector='mtcnn', device='auto')\n"
         "frame = Frame(0, 0.0, RgbPicture(np.zeros((64, 64, 3), np.uint8)))\n"
-        "detect_frame(frame, View(0, 640, 0.06), build_face_detector('mtcnn', settings_of(params)), params)\n"
+        "detect_frame(frame, View(0, 640, 0.06), face_detector(params), params)\n"
         "print('torch' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

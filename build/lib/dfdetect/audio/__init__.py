@@ -1,0 +1,1 @@
+"""Log-mel spectrograms of a video's audio."""

@@ -1,0 +1,1 @@
+"""Dataset layouts: one file each, found by name through dfdetect/datasets/registry.py."""

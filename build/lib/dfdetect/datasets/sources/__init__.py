@@ -1,0 +1,1 @@
+"""Where a dataset's files come from: folders, archives, URLs, object stores, Kaggle."""

@@ -1,0 +1,1 @@
+"""The web page for trying a saved model."""

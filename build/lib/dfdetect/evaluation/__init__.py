@@ -1,0 +1,1 @@
+"""Metrics, intervals, calibration, robustness and comparison: tables in, figures out."""

@@ -1,0 +1,1 @@
+"""Face detectors, the main face's track, crops, landmarks, attention masks and mouth crops."""

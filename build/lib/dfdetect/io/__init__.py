@@ -1,0 +1,1 @@
+"""Files: atomic writes, Parquet tables and their schemas, pretrained weights."""

@@ -1,0 +1,1 @@
+"""Worker processes, Ray, the result cache, locks and threads."""

@@ -1,0 +1,1 @@
+"""Official and identity-disjoint splits, and the audit of leaks between them."""

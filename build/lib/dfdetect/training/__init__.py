@@ -1,0 +1,1 @@
+"""Lightning module, from recipe to trainer, resuming, model card."""
