@@ -47,7 +47,7 @@ def people(name: str) -> tuple[str | None, str | None]:
 def original_name(name: str) -> str | None:
     """The name of the clip that a synthesis was made of: id0_0000 of id0_id1_0000."""
     fake = _NAME.fullmatch(name)
-    return f"{fake[1]}_{fake[3]}" if fake and fake[2] else None
+    return f"{fake[1]}_{fake[3]}" if fake else None
 
 
 def index(tree: Tree, _entry: DatasetParams, /) -> Index:

@@ -87,7 +87,7 @@ def _original(
 
 def _candidates(name: str) -> Iterator[str]:
     """Names that the original of a fake may have, the surest first."""
-    if told := celebdf.original_name(name):
+    if celebdf.people(name)[1] and (told := celebdf.original_name(name)):
         yield told
     if faceforensics.people(name)[1]:
         yield faceforensics.original_name(name)
@@ -140,4 +140,4 @@ def _base(name: str) -> str:
 
 def _without_suffix(path: str) -> str:
     folder, slash, file = path.rpartition("/")
-    return folder + slash + file.rpartition(".")[0]
+    return folder + slash + (file.rpartition(".")[0] or file)  # a folder of frames has no suffix

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,15 +58,11 @@ class TrainData:
         return EvalSampler(video, frames_per_video=self.val_frames, batch_size=batch_size, rank=rank, world=world)
 
 
-def artifacts(reads: Sequence[str], fakes: Fakes = "dataset") -> list[str]:
-    """The stages whose tables a training reads, besides splits.
-
-    Args:
-        reads: of the detector's settings.
-        fakes: self-blended fakes need the landmarks of masks.
-    """
-    blended = ["masks"] if fakes != "dataset" and "faces" in reads and "masks" not in reads else []
-    return [*reads, *blended]
+def artifacts(inputs: frozenset[str], fakes: Fakes = "dataset") -> list[str]:
+    """The stages whose tables a detector with these inputs reads, besides splits; self-blending needs landmarks."""
+    if inputs & {"mouths", "mels"}:
+        return ["mouths", "mels"]
+    return ["faces", "masks"] if "mask" in inputs or fakes != "dataset" else ["faces"]
 
 
 def sequence_settings(detector: Detector, recipe: Recipe) -> SequenceSettings | None:
@@ -105,7 +101,7 @@ def open_data(
     Raises:
         UserError: an artifact is missing, no video has what the detector reads, or a class is missing.
     """
-    tables = artifacts(detector.settings.reads, fakes)
+    tables = artifacts(detector.inputs, fakes)
     for name in tables:
         if not (folder / name).is_dir():
             raise UserError(
@@ -190,7 +186,7 @@ def _check_filled(index: Index, split: str, folder: Path, detector: Detector, hi
         )
     if len(index) == 0:
         reasons = ", ".join(f"{count} {reason}" for reason, count in missing_counts(index.missing).items())
-        reads = " and ".join(artifacts(detector.settings.reads))
+        reads = " and ".join(artifacts(detector.inputs))
         raise UserError(
             f"{detector.name} reads {reads}, which none of the {len(index.videos)} `{split}` videos of {folder} has "
             f"({reasons}): train another detector, or use a dataset that has them."

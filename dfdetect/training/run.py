@@ -57,7 +57,7 @@ def train(params: Params) -> dict[str, Any] | None:
         fakes=chosen.fakes,
     )
     check_early_stop(recipe, detector, data.val.index.labels)
-    read = artifact_files(folder, artifacts(detector.settings.reads, chosen.fakes))
+    read = artifact_files(folder, artifacts(detector.inputs, chosen.fakes))
     hashes = resume.hash_files([*read, *weight_files(params, detector)])
     inputs = {
         "train": chosen.model_dump(mode="json"),

@@ -12,8 +12,9 @@ from tests.datasets.trees import entry, touch
 
 
 def clips(root: Path, names: list[str]) -> dict[str, Clip]:
+    """The clips of a folder in which each image is taken for itself."""
     touch(root, names)
-    return {clip.video_id: clip for clip in build_index("m", entry("folder"), root).clips}
+    return {clip.video_id: clip for clip in build_index("m", entry("folder", frame_folders=False), root).clips}
 
 
 @pytest.mark.parametrize(
@@ -98,3 +99,10 @@ def test_a_folder_of_frames_in_fake_is_a_clip_and_no_method(tmp_path: Path) -> N
     first = found["fake/519_515/000.png"]
     assert (first.method, first.identity, first.original_id) == (None, "519", "real/519.mp4")
     assert found["fake/001_002/001.png"].original_id == "fake/001_002"
+
+
+def test_folders_that_are_videos_have_names_like_files(tmp_path: Path) -> None:
+    touch(tmp_path, [f"{name}/{k}.png" for name in ("real/519", "fake/519_515", "fake/StyleGAN") for k in (1, 2)])
+    found = {clip.video_id: clip for clip in build_index("m", entry("folder"), tmp_path).clips}
+    assert found["fake/519_515"].original_id == "real/519"
+    assert found["fake/StyleGAN"].original_id is None

@@ -22,6 +22,10 @@ DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES: dict[str, dict[str, Any]] = {name: stage.get("do", stage) for name, stage in DOCUMENT["stages"].items()}
 
 
+# Dependencies that are code.
+CODE = ("stages/", "dfdetect", "synthetic")
+
+
 def outputs(kind: str) -> Iterator[tuple[str, bool]]:
     """Path and whether DVC caches it, of all stages' entries under `outs` or `metrics`."""
     for stage in STAGES.values():
@@ -73,7 +77,7 @@ def paths(stage: dict[str, Any]) -> list[str]:
 
 def cheap(name: str, stage: dict[str, Any]) -> dict[str, Any]:
     """The stage with a command that notes that it ran, and writes the params and its dependencies into each output."""
-    read = " ".join(dep for dep in stage["deps"] if not dep.startswith("stages/"))
+    read = " ".join(dep for dep in stage["deps"] if not dep.startswith(CODE))
     write = [
         f"mkdir -p {Path(out).parent} && cat params.yaml $(find {read} -type f | sort) > {out}" for out in paths(stage)
     ]
@@ -98,12 +102,13 @@ class Project:
                 document[name] = {"foreach": stage["foreach"], "do": one} if "foreach" in stage else one
         (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": document}))
         (folder / ".gitignore").write_bytes((ROOT / ".gitignore").read_bytes())
-        for dep in {dep for stage in STAGES.values() for dep in stage["deps"] if dep.startswith("stages/")}:
+        for dep in {dep for stage in STAGES.values() for dep in stage["deps"] if dep.startswith(CODE)}:
             path = folder / dep.replace("${train.detector}", "attention_network")
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 path.touch() if path.suffix else path.mkdir()
         for name in ("xception", "attention_network"):
+            (folder / "dfdetect/detectors").mkdir(parents=True, exist_ok=True)
             (folder / f"dfdetect/detectors/{name}.py").write_text(name)
         subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
         Repo.init(str(folder)).close()

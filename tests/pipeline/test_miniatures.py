@@ -111,6 +111,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The repository's dvc.yaml and stages, with the six miniatures as its datasets."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["run"]["datasets"] = [f"mini_{layout}" for layout in MINIATURES]
+    params["train"]["dataset"] = params["run"]["datasets"][0]
     params["runtime"].update(num_workers=1)
     params["datasets"] = {
         f"mini_{layout}": {

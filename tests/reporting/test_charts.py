@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from dfdetect.evaluation.evaluate import evaluate
+from dfdetect.evaluation.evaluate import evaluate_predictions
 from dfdetect.evaluation.metrics import Sample
 from dfdetect.evaluation.predictions import select
 from dfdetect.reporting.charts import (
@@ -154,7 +154,7 @@ def test_training_and_time_and_interval() -> None:
 
 @pytest.mark.parametrize("made", [random_table(), table(row("a", 1, 0.9)), table()], ids=["both", "one class", "none"])
 def test_the_png_is_a_picture_and_the_same_each_time(made: object) -> None:
-    figures = evaluate(made, threshold=0.5, aggregation="mean", params=QUICK, validation=None)
+    figures = evaluate_predictions(made, threshold=0.5, aggregation="mean", params=QUICK, validation=None)
     first, second = (overview_png(select(made, QUICK), figures, title="a <b> $x$", threshold=0.5) for _ in range(2))
     assert first == second
     assert cv2.imdecode(np.frombuffer(first, np.uint8), cv2.IMREAD_COLOR).shape == (433, 1260, 3)

@@ -159,7 +159,7 @@ def test_the_page_can_be_read() -> None:
         "| videos | 4 | 4 | 4 |",
         "| share of fakes | 50.0% | 50.0% | 50.0% |",
         "| picture fake | 2 | 2 | 2 |",
-        "| missing | 2 | `a.mp4`, `b.mp4` |",
+        "| named by a list, not here | 2 | `a.mp4`, `b.mp4` |",
         "|  | test with train and val | val with train |",
         "| file | 1 of 4 | 0 |",
         "| frame | 0 | 0 |",

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from dfdetect.config.params import DatasetParams
 from dfdetect.datasets import registry
+from dfdetect.datasets.tree import walk
 from synthetic.clip import render_clip
 from synthetic.generate import generate
 from synthetic.layouts import LAYOUTS
@@ -212,7 +213,7 @@ def test_every_layout_is_read_back_by_its_adapter(layout: str, tmp_path: Path) -
     made = generate(tmp_path, layout=layout, source=settings_, workers=1)
     files = LAYOUTS[layout].files(settings_)
     entry = DatasetParams.model_validate({"layout": layout, "source": settings_.model_dump()})
-    index = registry.get(layout).index(tmp_path, entry)
+    index = registry.get(layout).index(walk(tmp_path), entry)
     assert made == len(index.clips) == len(files)
     by_path = {clip.path: clip for clip in index.clips}
     for path, clip in files.items():

@@ -134,7 +134,7 @@ def test_the_sample_goes_on_from_the_clips_that_were_drawn(monkeypatch: pytest.M
         drawn.append(path)
         path.write_bytes(b"a video")
 
-    monkeypatch.setattr("synthetic.write.write_clip", draw)
+    monkeypatch.setattr("synthetic.generate.write_clip", draw)
     source = entry(kind="generate", style="studio", **CLIPS)
     with pytest.raises(KeyboardInterrupt):
         bring("set", source, Path("raw"), RuntimeParams(num_workers=1))
