@@ -198,7 +198,7 @@ def test_a_crowd_of_small_faces_gives_its_largest(tmp_path: Path) -> None:
     for k in range(40):
         side = 150 if k == 13 else 110  # the face in the drawing takes two thirds of it
         x, y = 180 * (k % 10), 200 * (k // 10)
-        image[y : y + side, x : x + side] = cv2.resize(drawn_face(k % 7).image, (side, side))
+        image[y : y + side, x : x + side] = cv2.resize(MAIN.image, (side, side))
     (row,) = rows(crop(picture_file(tmp_path / "crowd.png", image)))
     assert 540 < row["box"][0] < row["box"][2] < 690
     assert 200 < row["box"][1] < row["box"][3] < 350
