@@ -134,7 +134,7 @@ def searching(clip: Path, params: Params) -> list[Row]:
     frames = [frame.shrunk(params.faces.detect_long_side) for frame in decoded]
     rows = []
     for name in ("mtcnn", SMALL) if has_weights(SMALL) else ("mtcnn",):
-        detector: Any = face_detector(params.faces.model_copy(update={"detector": name, "device": "cpu"}))
+        detector: Any = face_detector(params.faces.model_copy(update={"face_detector": name, "device": "cpu"}))
         ratio_px = 2 * params.faces.min_face_ratio
 
         def over(images: list[Rgb], detect: Callable[..., object], ratio_px: float = ratio_px) -> None:
@@ -160,7 +160,7 @@ def package(frames: list[Rgb], params: Params) -> list[Row]:
     """facenet-pytorch's own MTCNN, batched, against ours without large faces first: the same boxes come out."""
     from facenet_pytorch import MTCNN
 
-    detector: Any = face_detector(params.faces.model_copy(update={"detector": "mtcnn", "device": "cpu"}))
+    detector: Any = face_detector(params.faces.model_copy(update={"face_detector": "mtcnn", "device": "cpu"}))
     min_face_px = 2 * params.faces.min_face_ratio * max(frames[0].shape)
     theirs = MTCNN(keep_all=True, min_face_size=min_face_px, device="cpu")
     return [

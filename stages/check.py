@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Always the same, so that nothing runs again after it. A dot is in no dataset's name, whose folders stand beside it.
 OUTPUT, CONTENT = Path("data/params.ok"), "params.yaml is valid.\n"
+# What the train stage writes, and predict reads where no other model is named.
+TRAINED = Path("models/detector")
 
 
 def check(params: Params) -> None:
@@ -102,6 +104,8 @@ def _chosen(params: Params) -> None:
     if params.train.recipe not in params.recipes:
         raise UserError(f"params.yaml, train.recipe: {unknown('recipe', params.train.recipe, params.recipes)}")
     files = {"train.init_checkpoint": params.train.init_checkpoint}
+    if params.predict.model != TRAINED:
+        files["predict.model"] = params.predict.model / "detector.json"
     if params.train.detector in params.detectors:
         settings = _settings(params, params.train.detector, params.recipes[params.train.recipe])
         given = settings.model_dump().get("pretrained")

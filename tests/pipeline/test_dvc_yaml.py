@@ -173,6 +173,7 @@ def project(ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pro
         ("detector: attention_network", "detector: atention_network", "Did you mean `attention_network`?"),
         ("recipe: smoke", "recipe: smok", "Did you mean `smoke`?"),
         ("  dataset: sample", "  dataset: sampel", "Did you mean `sample`"),
+        ("  model: models/detector", "  model: models/detctor", "models/detctor/detector.json does not exist"),
         ("datasets: [sample]", "datasets: [sampel]", "Did you mean `sample`"),
         ("  seed: 42\n  fakes", "  sed: 42\n  fakes", "did you mean seed?"),
     ],

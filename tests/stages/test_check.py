@@ -41,6 +41,7 @@ def changed(key: str, value: Any) -> dict[str, Any]:
             "models/detector",
             "train.init_checkpoint: lies in models/detector, which `dvc repro` removes",
         ),
+        ("predict.model", "models/detctor", "predict.model: models/detctor/detector.json does not exist"),
         ("run.datasets", ["sampel"], "run.datasets: there is no dataset `sampel`. Did you mean `sample`?"),
         ("datasets.mine.layout", "foldr", "datasets.mine.layout: there is no layout `foldr`. Did you mean `folder`?"),
         ("datasets.sample.face_detector", "mtcn", "datasets.sample.face_detector: Input should be"),
