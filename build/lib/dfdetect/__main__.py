@@ -1,5 +1,0 @@
-"""`python -m dfdetect` is the console script `dfdetect`."""
-
-from dfdetect.cli import entry
-
-entry()

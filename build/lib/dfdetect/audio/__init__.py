@@ -1,1 +1,0 @@
-"""Log-mel spectrograms of a video's audio."""

@@ -1,1 +1,0 @@
-"""params.yaml as checked models: one home for each key, its default and its sentence."""

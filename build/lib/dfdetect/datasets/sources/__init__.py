@@ -1,1 +1,0 @@
-"""Where a dataset's files come from: folders, archives, URLs, object stores, Kaggle."""

@@ -1,1 +1,0 @@
-"""The web page for trying a saved model."""

@@ -1,1 +1,0 @@
-"""Metrics, intervals, calibration, robustness and comparison: tables in, figures out."""

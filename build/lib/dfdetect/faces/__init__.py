@@ -1,1 +1,0 @@
-"""Face detectors, the main face's track, crops, landmarks, attention masks and mouth crops."""

@@ -1,1 +1,0 @@
-"""From files to scores: saved models, scoring, prediction of any file, annotated copies, export."""

@@ -1,1 +1,0 @@
-"""Files: atomic writes, Parquet tables and their schemas, pretrained weights."""

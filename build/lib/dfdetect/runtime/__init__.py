@@ -1,1 +1,0 @@
-"""Worker processes, Ray, the result cache, locks and threads."""

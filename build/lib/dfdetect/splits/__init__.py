@@ -1,1 +1,0 @@
-"""Official and identity-disjoint splits, and the audit of leaks between them."""

@@ -1,1 +1,0 @@
-"""Lightning module, from recipe to trainer, resuming, model card."""
