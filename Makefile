@@ -60,7 +60,7 @@ $(AUDIT)/.ready: $(READY) requirements/audit.txt
 	@$(BIN)/uv pip install --quiet --python $(AUDIT)/bin/python --no-deps --require-hashes -r requirements/audit.txt
 	@touch $@
 
-bench: $(READY) ## measure speed and memory; writes docs/benchmarks.md; CLIPS=DIR: on real films too
+bench: $(READY) ## measure speed and memory; writes docs/benchmarks.md; CLIPS=DIR: on real clips too
 	@$(BIN)/python -m benchmarks.bench $(if $(CLIPS),--clips "$(CLIPS)")
 
 bench-large: $(READY) ## measure 20,000 videos' worth of rows; writes docs/benchmarks-large.md (needs 4 GB of disk)
@@ -78,7 +78,7 @@ determinism: $(READY) ## the data stages' bytes under other workers, locales, li
 soak: $(READY) ## 2,000 short clips, some hostile, through every data stage while workers are killed (an hour)
 	@$(BIN)/python -m benchmarks.soak
 
-results: $(READY) ## train and judge every detector on the sample; writes docs/results.md
+results: $(READY) ## train and evaluate every detector on the sample; writes docs/results.md
 	@$(BIN)/python -m benchmarks.results
 
 pictures: $(READY) ## README's pictures, from the sample and the report (needs a Chromium)

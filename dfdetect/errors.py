@@ -48,7 +48,7 @@ def unknown(kind: str, name: str, known: Collection[str]) -> str:
         name: as it was given.
         known: the names that exist.
     """
-    near = [f"`{each}`" for each in difflib.get_close_matches(name, known)]
+    near = [f"`{close}`" for close in difflib.get_close_matches(name, known)]
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return f"there is no {kind} `{name}`.{hint} Known {kind}s: {', '.join(sorted(known)) or 'none'}."
 

@@ -36,7 +36,7 @@ def synthesise(
 
     Args:
         voice: who speaks.
-        rng: draws what is said, the loudness and the room.
+        rng: draws what is said, the loudness and the ambient noise.
         frames, fps: length of the clip; the sound is exactly as long.
         sample_rate: in Hz.
         vocoded: hold pitch and timbre still for 12.5 ms at a time, as a frame-wise vocoder does.
@@ -58,8 +58,8 @@ def synthesise(
     air = rng.standard_normal(count)
     hiss = np.convolve(air, [1, -0.9])[:count] * hissing
     sound = voiced * loud + 0.35 * hiss + 0.5 * voice.breath * air * loud
-    room = np.convolve(rng.standard_normal(count), [1, 0.9])[:count] * rng.uniform(0.0006, 0.003)
-    sound = sound * rng.uniform(0.10, 0.22) / max(float(np.sqrt(np.mean(sound**2))), 1e-6) + room
+    ambient = np.convolve(rng.standard_normal(count), [1, 0.9])[:count] * rng.uniform(0.0006, 0.003)
+    sound = sound * rng.uniform(0.10, 0.22) / max(float(np.sqrt(np.mean(sound**2))), 1e-6) + ambient
     samples = np.clip(np.rint(sound * 32767), -32767, 32767).astype(np.int16)
     return samples, _mouth(samples, score, frames, fps, sample_rate)
 

@@ -111,7 +111,7 @@ def leading_silence_s(samples: np.ndarray, sample_rate_hz: int, *, threshold_db:
     """How long the track stays silent at its start, measured against its own level.
 
     Silent is a 5 ms piece whose RMS lies more than -threshold_db under the track's level, the 95th percentile of the
-    RMS of all its pieces. A quiet recording is therefore not silence, and neither is room noise; the digital silence
+    RMS of all its pieces. A quiet recording is therefore not silence, and neither is ambient noise; the digital silence
     that fakes of two widely used sets begin with is (arXiv 2412.00175).
 
     Args:

@@ -178,7 +178,7 @@ def better_view(
     Where faces are seen, they may need a turn. Where hardly any are, they may be smaller than was looked for, or turned
     in a way that the detector does not know: the trial frames tell.
     """
-    with_face = [each.crops[0] for each in found if each.crops]
+    with_face = [frame.crops[0] for frame in found if frame.crops]
     turns = quarter_turns(with_face)
     if turns or view.turns or len(with_face) > FEW_FACES * len(found):
         return replace(view, turns=(view.turns + turns) % 4)
@@ -201,7 +201,7 @@ def shows_face(found: FrameFaces) -> bool:
 
 def main_face_rows(found: list[FrameFaces], turns: int, params: FacesParams) -> list[dict[str, Any]]:
     """Rows of the faces table (without video_id) for the frames in which the main face is seen."""
-    looks = [[identity.looks(crop) for crop in each.crops] for each in found]
+    looks = [[identity.looks(crop) for crop in frame.crops] for frame in found]
 
     @cache
     def described(place: Place) -> NDArray[np.float64]:
@@ -211,11 +211,11 @@ def main_face_rows(found: list[FrameFaces], turns: int, params: FacesParams) -> 
         return identity.describe(found[frame].crops[face], keypoints)
 
     chosen = choose_main_face(
-        [each.faces for each in found],
+        [frame.faces for frame in found],
         lambda a, b: identity.alike(looks[a[0]][a[1]], looks[b[0]][b[1]]),
         lambda a, b: identity.distance(described(a), described(b)),
     )
-    return [_row(each, face, turns, params) for each, face in zip(found, chosen, strict=True) if face is not None]
+    return [_row(frame, face, turns, params) for frame, face in zip(found, chosen, strict=True) if face is not None]
 
 
 def _row(found: FrameFaces, face: int, turns: int, params: FacesParams) -> dict[str, Any]:
@@ -267,14 +267,14 @@ def _result(
 ) -> Result:
     status, reason = decoded.status, decoded.reason
     if not rows:
-        smallest = params.min_face_ratio * max((max(each.width, each.height) for each in found), default=0)
+        smallest = params.min_face_ratio * max((max(frame.width, frame.height) for frame in found), default=0)
         none = f"no face was found; faces under {smallest:.0f} px (faces.min_face_ratio) are not looked for"
         status, reason = "no_face", none if reason is None else f"{none}; {reason}"
     record = {
         "frames_asked": min(params.frames_per_video, decoded.frames),
         "frames_decoded": decoded.frames,
         "frames_with_face": len(rows),
-        "faces_seen": len(rows) if params.cropped else sum(each.seen for each in found),
+        "faces_seen": len(rows) if params.cropped else sum(frame.seen for frame in found),
         "status": status,
         "reason": reason,
     }

@@ -32,7 +32,7 @@ EYE_DISTANCE = 0.411
 # Where detectors put left eye, right eye, nose and mouth corners, in the predictor's box (0 to 1): measured on
 # annotated faces, made symmetric; between MTCNN's places and RetinaFace's, which differ by up to 0.03.
 DETECTOR_POINTS = np.array([[0.2956, 0.3228], [0.7044, 0.3228], [0.5000, 0.5525], [0.3200, 0.7505], [0.6800, 0.7505]])
-# The canonical picture: the box, and around it room for pixels that the predictor looks at and for a box that is off.
+# The canonical picture: the box, and around it space for pixels that the predictor looks at and for a box that is off.
 BOX_PX, BORDER_PX = 176, 64
 # Another pass from a box that moved by less, in box sides, changes the landmarks by 0.012 eye distances: their tremble.
 _SETTLED = 0.07

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-# Two sightings this many usual steps apart leave room for the face to have gone.
+# Two sightings this many usual steps apart leave time for the face to have gone.
 _GAP_STEPS = 2.5
 # The five points may move this far between two sightings, in eye distances, for the way between them to be known.
 _STEADY_DISTANCE = 0.5

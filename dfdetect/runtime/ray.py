@@ -135,7 +135,7 @@ class RayPool:
     stop = close
 
     def _hire(self) -> _Worker:
-        """Ask for an actor; it comes when the cluster has room for it."""
+        """Ask for an actor; it comes when the cluster has a place for it."""
         settings = {
             "num_cpus": 1,
             "num_gpus": self._gpus,

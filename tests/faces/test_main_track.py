@@ -98,7 +98,7 @@ def test_another_person_in_the_same_place_after_a_cut_is_not_the_main_face() -> 
 
 
 def test_two_people_who_swap_sides_at_a_cut_are_told_apart() -> None:
-    """In the same room, in the same light, each exactly where the other was."""
+    """In the same place, in the same light, each exactly where the other was."""
     before: list[Face] = [("a", 150, 200, 100), ("b", 450, 200, 96)]
     after: list[Face] = [("b2", 150, 200, 96), ("a2", 450, 200, 100)]
     assert chosen_people([before] * 10 + [after] * 10) == ["a"] * 10 + ["a2"] * 10

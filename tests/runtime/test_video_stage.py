@@ -272,8 +272,8 @@ def test_code_counts_but_comments_and_docstrings_do_not(monkeypatch: pytest.Monk
         "def f():  # a word\n\n    return 1\n",
         "def f():\n    return 2\n",
     ):
-        (tmp_path / "room.py").write_text(text)
-        hashes.append(code_hash(("room.py",)))
+        (tmp_path / "stage.py").write_text(text)
+        hashes.append(code_hash(("stage.py",)))
     assert hashes[0] == hashes[1] != hashes[2]
 
 
