@@ -91,3 +91,11 @@ def test_importing_the_library_sets_nothing() -> None:
         "assert (dict(os.environ), threading.active_count()) == before"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_a_python_without_the_packages_is_told() -> None:
+    """What `dvc repro` says when the environment is not active; -S leaves installed packages out."""
+    command = [sys.executable, "-S", "-m", "stages.check"]
+    done = subprocess.run(command, cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: this Python lacks the project's packages: run `. .venv/bin/activate`")
