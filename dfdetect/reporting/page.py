@@ -82,10 +82,13 @@ def _training(curves: Curves) -> list[Chart]:
     groups = {
         "Loss": [name for name in curves if name.endswith("loss")],
         "Validation AUC": [name for name in curves if name.endswith("auc")],
-        "Parts of the training loss": [n for n in curves if n.startswith("train_") and n != "train_loss"],
+        "Accuracy": [name for name in curves if name.endswith("acc")],
+        "Parts of the training loss": [
+            name for name in curves if name.startswith("train_") and name not in ("train_loss", "train_acc")
+        ],
     }
     return [
-        training_chart(caption, drawn, unit=caption.endswith("AUC"))
+        training_chart(caption, drawn, unit=caption in ("Validation AUC", "Accuracy"))
         for caption, names in groups.items()
         if (drawn := {name: curves[name] for name in names if curves[name]})
     ]
